@@ -1,0 +1,1 @@
+"""The control plane's pages for people and monitoring."""

@@ -1,0 +1,222 @@
+"""The client: connects, registers, keeps streams open as the server asks, and comes back whenever the link is lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import signal
+import ssl
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from appliance.client.carrier import Carrier
+from appliance.client.upstream import OpenDirectory, Upstreams
+from appliance.config.build import VERSION
+from appliance.config.http_client import HttpClientConfig
+from appliance.transport import descriptors, tasks
+from appliance.transport.channel import Channel
+from appliance.transport.dial import Dialer, Refused, Untrusted, fetch_ca
+from appliance.transport.stream import Stream
+from appliance.transport.tls import client_context
+from appliance.wire import frames
+from appliance.wire.address import ServerUrl, Upstream
+from appliance.wire.frames import FrameError
+from appliance.wire.messages import Drain, Evicted, Grow, Hello, MessageError, Offer, Welcome
+
+FIRST_PAUSE_SECONDS = 0.5
+MOST_PAUSE_SECONDS = 30.0
+STEADY_SECONDS = 20.0  # a session that lasted this long was a good one: the next pause is short again
+DIALS_AT_ONCE = 16
+UNHEARD_SECONDS = 20.0  # until the server has said how often it is heard
+RESERVED_DESCRIPTORS = 64
+
+log = logging.getLogger("sluice.client")
+
+
+class Agent:
+    """`run` serves until `stop`. `open_directory`: how directory upstreams are served."""
+
+    def __init__(
+        self,
+        config: HttpClientConfig,
+        url: ServerUrl,
+        token: str,
+        upstreams: tuple[Upstream, ...],
+        open_directory: OpenDirectory,
+    ) -> None:
+        self._config = config
+        self._url = url
+        self._token = token
+        self._offers = tuple(
+            Offer(upstream.pattern, upstream.target, config.host_header or "") for upstream in upstreams
+        )
+        self._upstreams = Upstreams(
+            upstreams, open_directory, config.upstream_timeout, config.strict_forwarding, config.upstream_insecure
+        )
+        self._client_id = config.client_id or secrets.token_hex(16)
+        self._most_streams = max(16, (descriptors.raise_limit() - RESERVED_DESCRIPTORS) // 2)
+        self._dialer: Dialer | None = None
+        self._attachment: Attachment | None = None
+        self._stopping = Event()
+
+    def stop(self) -> None:
+        """End the session and `run`."""
+        self._stopping.set()
+        if self._attachment is not None:
+            self._attachment.close("the client is stopping")
+
+    def run(self) -> None:
+        """Connect, and again whenever the session ends, with growing, jittered pauses, for ever."""
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            reason = self._attempt()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = FIRST_PAUSE_SECONDS
+            seconds = pause * random.uniform(0.5, 1.0)
+            log.warning("%s; next try in %.1f s", reason, seconds)
+            self._stopping.wait(seconds)
+            pause = min(pause * 2, MOST_PAUSE_SECONDS)
+
+    def _attempt(self) -> str:
+        """One session from dial to end; returns why it ended."""
+        try:
+            dialer = self._dialer = self._dialer or self._new_dialer()
+            return self._session(dialer)
+        except Untrusted as error:
+            self._dialer = None  # its authority may have changed: ask again
+            return f"{error}: see --auto-tls, or --tls-cert of the server"
+        except Refused as error:
+            if error.status == 401:
+                return f"{self._url.authority} refuses the token: check --token-file"
+            return f"{self._url.authority} refuses this client: {error}"
+        except OSError as error:
+            return f"no connection to {self._url.authority}: {error.strerror or error}"
+
+    def _new_dialer(self) -> Dialer:
+        url, config = self._url, self._config
+        context: ssl.SSLContext | None = None
+        if url.scheme == "wss":
+            ca = None
+            if config.auto_tls and not config.insecure and not url.public:
+                ca = fetch_ca(url)
+            context = client_context(ca, verify=not config.insecure)
+        return Dialer(url, self._token, context)
+
+    def _session(self, dialer: Dialer) -> str:
+        connection, early = dialer.open("/connect")
+        channel = Channel(connection, server=False, plain=dialer.plain, heartbeat_seconds=UNHEARD_SECONDS, early=early)
+        attachment = self._attachment = Attachment(channel, dialer, self._upstreams, self._most_streams)
+        try:
+            channel.send(Hello(self._client_id, VERSION, self._offers))
+            attachment.serve(self._welcomed)
+            return "the session has ended"
+        except (FrameError, MessageError) as error:
+            channel.close(frames.PROTOCOL_ERROR, str(error))
+            return f"the server broke the protocol: {error}"
+        except OSError as error:
+            return f"the session has ended: {error.strerror or error}"
+        finally:
+            attachment.close("")
+            self._attachment = None
+            dialer.forget()
+
+    def _welcomed(self) -> None:
+        log.info("connected to %s as %s", self._url, self._client_id)
+        for offer in self._offers:
+            log.info("  %s -> %s", offer.pattern or "any name", offer.target)
+
+
+class Attachment:
+    """One session as the client knows it: the control channel, and the streams that belong to it."""
+
+    def __init__(self, channel: Channel, dialer: Dialer, upstreams: Upstreams, most: int) -> None:
+        self._channel = channel
+        self._dialer = dialer
+        self._upstreams = upstreams
+        self._most = most
+        self._carriers: set[Carrier] = set()
+        self._dialling = 0
+        self._gate = BoundedSemaphore(DIALS_AT_ONCE)
+        self._fields: dict[str, str] = {}
+        self._over = False
+
+    def serve(self, welcomed: Callable[[], None]) -> None:
+        """Do as the server asks until the channel ends."""
+        message = self._channel.receive()
+        if not isinstance(message, Welcome):
+            raise MessageError("the server did not say welcome")
+        self._fields = {"Sluice-Session": message.session, "Sluice-Secret": message.secret}
+        self._channel.heartbeat_seconds = message.heartbeat
+        self._grow(message.streams)
+        welcomed()
+        while True:
+            message = self._channel.receive()
+            if isinstance(message, Grow):
+                self._grow(message.count)
+            elif isinstance(message, Evicted):
+                raise ConnectionError(f"the server has ended the session: {message.reason}")
+            elif isinstance(message, Drain):
+                raise ConnectionError(f"the server is going away: {message.reason}")
+            else:
+                raise MessageError("welcome came twice")
+
+    def close(self, reason: str) -> None:
+        """End the channel and idle streams; what carries a visitor goes on until the server ends it."""
+        self._over = True
+        self._channel.close(frames.GOING_AWAY, reason)
+        for carrier in tuple(self._carriers):
+            if carrier.idle:
+                carrier.close()
+
+    def _grow(self, count: int) -> None:
+        count = min(count, self._most - len(self._carriers) - self._dialling)
+        for _ in range(count):
+            self._dialling += 1
+            tasks.spawn("stream", self._stream)
+
+    def _stream(self) -> None:
+        try:
+            with self._gate:
+                if self._over:
+                    return
+                connection, early = self._dialer.open("/stream", self._fields)
+        except OSError as error:
+            if not self._over:
+                # The server asks again for what it misses.
+                log.warning("a stream was not opened: %s", error.strerror or error)
+            return
+        finally:
+            self._dialling -= 1
+        carrier = Carrier(Stream(connection, server=False, plain=self._dialer.plain, early=early), self._upstreams)
+        if self._over:
+            carrier.close()
+            return
+        self._carriers.add(carrier)
+        try:
+            carrier.serve()
+        finally:
+            self._carriers.discard(carrier)
+
+
+def run(agent: Agent) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends at once."""
+    signalled = Event()
+
+    def on_signal() -> None:
+        if signalled.is_set():
+            raise SystemExit(130)
+        signalled.set()
+        agent.stop()
+
+    watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
+    agent.run()
+    for watcher in watchers:
+        watcher.cancel()

@@ -1,0 +1,116 @@
+"""Who may use the control plane: whoever has the token. Wrong ones are counted and, in numbers, slowed."""
+
+import hashlib
+import hmac
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import gevent
+
+# Limits of what one address, and all together, may cost us by guessing.
+FREE_REFUSALS = 10
+WINDOW_SECONDS = 60.0
+MAX_DELAY_SECONDS = 10.0
+MAX_WAITING_PER_ADDRESS = 8
+MAX_WAITING = 256
+MAX_ADDRESSES = 10_000
+
+
+class _Refusals:
+    """One address's refusals since its window began, and how many of its answers are being held back."""
+
+    __slots__ = ("began", "count", "waiting")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.count = 0
+        self.waiting = 0
+
+
+class TokenGuard:
+    """Compares bearer tokens in constant time. A right one is never delayed, whatever its address did before.
+
+    After FREE_REFUSALS of one address (IPv6: of one /64) within a minute, each further one waits for a second
+    more than the last, up to MAX_DELAY_SECONDS. Those beyond MAX_WAITING_PER_ADDRESS are refused at once: to
+    hold them would cost us more than the stranger. ``denied`` counts them all.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = gevent.sleep,
+    ) -> None:
+        if not token:
+            raise ValueError("an empty token would let everybody in")
+        # Digests are of one length, so comparing them does not tell the token's.
+        self._digest = hashlib.sha256(token.encode()).digest()
+        self._clock = clock
+        self._sleep = sleep
+        self._addresses: OrderedDict[str, _Refusals] = OrderedDict()
+        self._waiting = 0
+        self.denied = 0
+
+    def check(self, authorization: str | None) -> bool:
+        """Is this ``Authorization`` header, as WSGI gives it, ``Bearer`` and the token?"""
+        # Only blanks: the plain strip() also takes U+00A0, the last byte of an "à" that came as latin-1.
+        scheme, _, presented = (authorization or "").strip(" \t").partition(" ")
+        digest = hashlib.sha256(_as_sent(presented.lstrip(" "))).digest()
+        return hmac.compare_digest(digest, self._digest) and scheme.lower() == "bearer"
+
+    def admit(self, address: str, authorization: str | None) -> bool:
+        """`check`; False is counted, and may come late."""
+        if self.check(authorization):
+            return True
+        self.denied += 1
+        refusals = self._remember(address)
+        excess = refusals.count - FREE_REFUSALS
+        if excess > 0 and refusals.waiting < MAX_WAITING_PER_ADDRESS and self._waiting < MAX_WAITING:
+            self._hold(refusals, min(float(excess), MAX_DELAY_SECONDS))
+        return False
+
+    def _remember(self, address: str) -> _Refusals:
+        key, now = _network(address), self._clock()
+        refusals = self._addresses.pop(key, None)
+        if refusals is None:
+            refusals = _Refusals(now)
+            if len(self._addresses) >= MAX_ADDRESSES:
+                self._addresses.popitem(last=False)
+        elif now - refusals.began >= WINDOW_SECONDS:
+            refusals.began, refusals.count = now, 0
+        # Put back at the young end: the address that has been quiet for longest is forgotten first.
+        self._addresses[key] = refusals
+        refusals.count += 1
+        return refusals
+
+    def _hold(self, refusals: _Refusals, seconds: float) -> None:
+        refusals.waiting += 1
+        self._waiting += 1
+        try:
+            self._sleep(seconds)
+        finally:
+            refusals.waiting -= 1
+            self._waiting -= 1
+
+
+def _as_sent(text: str) -> bytes:
+    """The header's bytes, which WSGI hands on as latin-1 text (PEP 3333)."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _network(address: str) -> str:
+    """The address itself, or the /64 of an IPv6 one: who has one address of that has them all."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address  # a Unix socket has none
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

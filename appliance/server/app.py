@@ -1,0 +1,142 @@
+"""The server's parts, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from appliance.config.http_server import HttpServerConfig
+from appliance.config.options import ConfigError
+from appliance.server.access import TokenGuard
+from appliance.server.control import ControlServer, WsgiApp
+from appliance.server.http_front import HttpFront
+from appliance.server.registry import Registry
+from appliance.server.state import ServerState
+from appliance.transport import descriptors, tasks
+from appliance.transport.listener import listen
+from appliance.tunnel.router import Router
+from appliance.wire.address import join_host_port
+
+DAY_SECONDS = 86400.0
+GRACE_SECONDS = 5.0  # for requests under way when the server stops
+RESERVED_DESCRIPTORS = 128  # for listeners, files and the control plane
+
+log = logging.getLogger("sluice.server")
+
+
+class Server:
+    """`start` binds and serves, `stop` ends it. `make_pages`: the control plane's WSGI application for a state."""
+
+    def __init__(
+        self,
+        config: HttpServerConfig,
+        token: str,
+        context: ssl.SSLContext | None,
+        make_pages: Callable[[ServerState], WsgiApp],
+    ) -> None:
+        self._config = config
+        self._context = context
+        most = descriptors.raise_limit()
+        # A visitor takes two descriptors: its own and a stream's.
+        self._limit = config.max_connections or max(64, (most - RESERVED_DESCRIPTORS) // 2)
+        self.guard = TokenGuard(token)
+        self.router = Router()
+        self.state = ServerState("http", self.guard, lambda: self.registry.sessions())
+        self.registry = Registry(config, self.router, self.state.control, self._limit, plain=context is None)
+        self._pages = make_pages(self.state)
+        self._front: HttpFront | None = None
+        self._control: ControlServer | None = None
+
+    def start(self) -> None:
+        """Raises ConfigError for an address that cannot be listened on."""
+        config = self._config
+        data = _listen(config.data_addr, config.port, "--port")
+        control = _listen(config.control_addr, config.control_port, "--control-port")
+        self._front = HttpFront(config, self.router, self.state.http, data, self._limit)
+        self._control = ControlServer(
+            _for_gevent(control[0]), self.registry, self.guard, self.state.control, self._pages, self._context
+        )
+        self._front.start()
+        self._control.start()
+        self.state.ready = True
+        scheme = "ws" if self._context is None else "wss"
+        log.info("visitors: http://%s", join_host_port(config.data_addr or "0.0.0.0", self._front.port))
+        log.info("clients:  %s://%s", scheme, join_host_port(config.control_addr, self.control_port))
+
+    @property
+    def port(self) -> int:
+        assert self._front is not None
+        return self._front.port
+
+    @property
+    def control_port(self) -> int:
+        assert self._control is not None
+        return int(self._control.server_port)
+
+    def stop(self) -> None:
+        """Stop accepting, let requests under way end, end the sessions."""
+        self.state.ready = False
+        if self._front is not None:
+            self._front.stop()
+            deadline = gevent.get_hub().loop.now() + GRACE_SECONDS
+            while self._front.busy and gevent.get_hub().loop.now() < deadline:
+                gevent.sleep(0.05)
+            self._front.close()
+        self.registry.close("the server is stopping")
+        if self._control is not None:
+            self._control.stop(timeout=1)
+
+
+def run(server: Server, daily: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends at once. `daily`: what a long-running server looks after."""
+    stopping = Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            raise SystemExit(130)
+        stopping.set()
+
+    watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
+    server.start()
+    tasks.spawn("daily", _every_day, daily)
+    stopping.wait()
+    log.info("stopping: requests under way have %g seconds", GRACE_SECONDS)
+    server.stop()
+    for watcher in watchers:
+        watcher.cancel()
+
+
+def _every_day(work: Callable[[], None]) -> None:
+    while True:
+        gevent.sleep(DAY_SECONDS)
+        try:
+            work()
+        except (ConfigError, OSError) as error:
+            log.error("the control plane's certificate could not be looked after: %s", error)
+
+
+def _listen(host: str, port: int, flag: str) -> list[Any]:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        where = join_host_port(host or "0.0.0.0", port)
+        if error.errno == errno.EADDRINUSE:
+            reason = f"{where} is in use by another program: choose another port with {flag}"
+        elif error.errno == errno.EACCES:
+            reason = f"ports below 1024 need a right that this user has not: choose another port with {flag}"
+        else:
+            reason = f"{where} cannot be listened on ({error.strerror or error}): see {flag} and its address"
+        raise ConfigError(reason) from None
+
+
+def _for_gevent(sock: Any) -> Any:
+    from gevent import socket as gevent_socket
+
+    return gevent_socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())

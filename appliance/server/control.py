@@ -1,0 +1,217 @@
+"""The control plane's listener: gevent pywsgi with gevent-websocket's handler, over connections of our own.
+
+gevent-websocket performs the upgrade and nothing else: its frame code unmasks byte by byte and knows no size limit,
+so after the 101 the connection is taken from it. The token is checked before the upgrade, so that a stranger gets
+a real 401.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gevent import pywsgi
+from geventwebsocket.handler import WebSocketHandler
+
+from appliance.server.access import TokenGuard
+from appliance.server.registry import Registry
+from appliance.transport import tasks
+from appliance.transport.connection import Connection, peer_name, tune
+from appliance.transport.tls import TlsConnection
+from appliance.tunnel.counters import ControlCounters
+from appliance.wire.messages import PROTOCOL
+
+REQUEST_SECONDS = 30.0  # for the handshake and request of one control connection, and between two requests
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+log = logging.getLogger("sluice.control")
+
+
+class SocketView(io.RawIOBase):
+    """A Connection as pywsgi wants it: a socket's `recv` and `sendall`, and a file to read lines from."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self._held = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._connection is None:
+            return b""
+        data = self._held or bytes(self._connection.read())
+        self._held = data[size:]
+        return data[:size]
+
+    def sendall(self, data: bytes) -> None:
+        if self._connection is None:
+            raise ConnectionError("the connection has been taken over")
+        self._connection.deadline = time.monotonic() + REQUEST_SECONDS
+        self._connection.write(data)
+
+    def makefile(self, mode: str, size: int = -1) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def fileno(self) -> int:
+        return -1 if self._connection is None else self._connection.fileno()
+
+    def detach(self) -> Connection:
+        """Take the connection away; what pywsgi does afterwards has no effect on it."""
+        connection, self._connection = self._connection, None
+        if connection is None or self._held:
+            raise ConnectionError("the client spoke before its upgrade was answered")
+        return connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        super().close()
+
+
+class ControlHandler(WebSocketHandler):
+    """One control connection's requests."""
+
+    server: ControlServer
+
+    def run_websocket(self) -> None:
+        """The 101 is sent: hand the connection on, and let this greenlet end."""
+        self.server.take_over(self.environ, self.socket.detach())
+
+    def log_request(self) -> None:
+        log.debug("%s %s %s", self.environ.get("REMOTE_ADDR"), self.requestline, self.status)
+
+    def handle_error(self, kind: Any, value: Any, traceback: Any) -> None:
+        if isinstance(value, OSError):
+            self.close_connection = True
+            return
+        super().handle_error(kind, value, traceback)
+
+
+class ControlServer(pywsgi.WSGIServer):
+    """`/connect` and `/stream` for clients of `registry`; everything else is `pages`' (a WSGI application)."""
+
+    handler_class = ControlHandler
+
+    def __init__(
+        self,
+        listener: Any,
+        registry: Registry,
+        guard: TokenGuard,
+        counters: ControlCounters,
+        pages: WsgiApp,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self._registry = registry
+        self._guard = guard
+        self._counters = counters
+        self._context = context
+        super().__init__(listener, Endpoint(pages), log=None, error_log=log)
+        self.logger = log  # gevent-websocket's
+        self.set_environ({"wsgi.url_scheme": "https" if context else "http"})
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """A connection has been accepted."""
+        peer = peer_name(address)
+        try:
+            tune(sock)
+            if self._context is None:
+                connection = Connection(sock, peer)
+            else:
+                connection = TlsConnection(sock, peer, self._context)
+        except OSError:
+            sock.close()
+            return
+        connection.deadline = time.monotonic() + REQUEST_SECONDS
+        view = SocketView(connection)
+        try:
+            if isinstance(connection, TlsConnection):
+                connection.handshake()
+            self.handler_class(view, _address(peer), self).handle()
+        except OSError as error:
+            log.debug("control connection of %s ended: %s", peer, error)
+        finally:
+            view.close()
+
+    def pre_start_hook(self, handler: ControlHandler) -> bool:
+        """gevent-websocket asks before an upgrade: True leaves the request to the application."""
+        environ = handler.environ
+        handler.socket._connection.deadline = time.monotonic() + REQUEST_SECONDS
+        path = environ["PATH_INFO"]
+        if path not in ("/connect", "/stream"):
+            return True
+        refusal = self._refusal(environ, path)
+        environ["sluice.refusal"] = refusal
+        self._counters.count(path, int(refusal[0][:3]) if refusal else 101)
+        return refusal is not None
+
+    def _refusal(self, environ: dict[str, Any], path: str) -> tuple[str, str] | None:
+        """Status and text with which a client is turned away; None lets it in."""
+        if not self._guard.admit(environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")):
+            return "401 Unauthorized", "the token is missing or wrong"
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or environ["REQUEST_METHOD"] != "GET":
+            return "426 Upgrade Required", "this address is for clients: it speaks WebSocket"
+        offered = [text.strip() for text in environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")]
+        if PROTOCOL not in offered:
+            return "400 Bad Request", f"this server speaks {PROTOCOL}; client and server should be of one version"
+        if path == "/stream":
+            session = self._registry.find(
+                environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", "")
+            )
+            if session is None:
+                return "409 Conflict", "the session of this stream has ended"
+            environ["sluice.session"] = session
+        return None
+
+    def take_over(self, environ: dict[str, Any], connection: Connection) -> None:
+        """An upgraded connection, in the hands of pywsgi no more."""
+        connection.deadline = float("inf")
+        session = environ.get("sluice.session")
+        if session is not None:
+            self._registry.attach(session, connection)
+        else:
+            tasks.spawn("session", self._registry.attend, connection)
+
+
+class Endpoint:
+    """The WSGI application: refused clients here, all else by the admin layer's pages."""
+
+    def __init__(self, pages: WsgiApp) -> None:
+        self._pages = pages
+
+    def app_protocol(self, path: str) -> str:
+        """What gevent-websocket answers in Sec-WebSocket-Protocol."""
+        return PROTOCOL
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        refusal = environ.get("sluice.refusal")
+        if refusal is None:
+            return self._pages(environ, start_response)
+        status, text = refusal
+        body = f"{text}\n".encode()
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        if status.startswith("401"):
+            headers.append(("WWW-Authenticate", "Bearer"))
+        start_response(status, headers)
+        return [body]
+
+
+def _address(peer: str) -> tuple[str, int]:
+    """What pywsgi makes REMOTE_ADDR and REMOTE_PORT of."""
+    host, _, port = peer.rpartition(":")
+    return host.strip("[]"), int(port) if port.isdigit() else 0

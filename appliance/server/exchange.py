@@ -1,0 +1,236 @@
+"""One request through the tunnel and its answer back: steps 2 to 8 of a visitor's bytes."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from appliance.server import pages
+from appliance.server.upload import Upload
+from appliance.server.answer import Answer, Truncated
+from appliance.transport.connection import Connection, PeerLeft, TimedOut
+from appliance.transport.stream import Stream
+from appliance.tunnel.pool import NoStream
+from appliance.tunnel.router import Member, Route
+from appliance.wire.forwarding import interim_to_visitor, request_to_upstream
+from appliance.wire.frames import FrameError
+from appliance.wire.http1 import HeadError, RequestHead, ResponseHead, parse_response
+from appliance.wire.messages import TIMED_OUT, Finish, MessageError, Open, Refuse
+
+if TYPE_CHECKING:
+    from appliance.server.visitor import Visitor
+
+# Methods that may be repeated although the first try may have been acted on (RFC 9110 9.2.2).
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+_METHOD_NAMES = {
+    name.encode(): name
+    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+}
+
+NOT_CONNECTED = "The service behind this name is not connected at the moment."
+NO_ANSWER = "The service behind this name did not answer."
+TOO_SLOW = "The service behind this name did not answer in time."
+NOT_UNDERSTOOD = "The answer of the service behind this name was not understood."
+
+VISITOR_LEFT = 499  # in metrics, as nginx has it
+
+
+class Unanswered(Exception):
+    """A try brought no answer. `repeatable`: the upstream was not given the request, or may be given it twice.
+
+    `stale`: an upstream connection kept from before had ended meanwhile: a fresh one may do.
+    """
+
+    def __init__(self, status: int, text: str, repeatable: bool, stale: bool = False) -> None:
+        super().__init__(text)
+        self.status = status
+        self.repeatable = repeatable
+        self.stale = stale
+
+
+class Exchange:
+    """`run` does it all, and says whether the visitor's connection can carry another request."""
+
+    __slots__ = ("_began", "_connection", "_request", "_request_id", "_upload", "_visitor")
+
+    def __init__(self, visitor: Visitor, request: RequestHead) -> None:
+        """Raises HeadError for a body that is malformed from its first chunk."""
+        self._visitor = visitor
+        self._connection: Connection = visitor.connection
+        self._request = request
+        self._began = time.monotonic()
+        self._upload = Upload(visitor, request) if request.length else None
+        self._request_id = visitor.next_request_id()
+
+    def run(self) -> bool:
+        connection = self._connection
+        route = self._visitor.front.router.find(self._request.host)
+        connection.deadline = math.inf
+        if route is None:
+            self._visitor.front.counters.refuse("unknown name")
+            return self._answer(404, "No service is known under this name.", "unknown")
+        status = VISITOR_LEFT
+        try:
+            answer = self._find_answer(route)
+            status = answer.response.status
+            return answer.pass_on()
+        except Unanswered as error:
+            status = 0
+            return self._answer(error.status, str(error), route.pattern)
+        except PeerLeft:
+            return False
+        except Truncated:
+            connection.abort()
+            return False
+        finally:
+            connection.dependant = None
+            if status:
+                self._count(route.pattern, status)
+
+    def _count(self, host: str, status: int) -> None:
+        method = _METHOD_NAMES.get(self._request.method, "OTHER")
+        self._visitor.front.counters.observe(host, method, status, time.monotonic() - self._began)
+
+    # Finding an answer
+
+    def _find_answer(self, route: Route) -> Answer:
+        """Try the sessions of the route in turn until one brings an answer. Raises Unanswered or PeerLeft."""
+        failure = Unanswered(503, NOT_CONNECTED, False)
+        upload = self._upload
+        for member in route.in_turn():
+            for fresh in (False, True):
+                try:
+                    return self._try(member, fresh)
+                except Unanswered as error:
+                    failure = error
+                if not failure.repeatable or (upload is not None and not upload.untouched):
+                    raise failure
+                if not failure.stale:
+                    break
+        raise failure
+
+    def _try(self, member: Member, fresh: bool) -> Answer:
+        """One try: send the request, read the head of the answer. Raises Unanswered or PeerLeft."""
+        front, request, upload = self._visitor.front, self._request, self._upload
+        visitor = self._visitor
+        pool = member.session.pool
+        try:
+            stream = pool.take(member.target, front.config.connect_timeout, fresh)
+        except NoStream:
+            raise Unanswered(503, NOT_CONNECTED, repeatable=True) from None
+        data = request_to_upstream(
+            request,
+            member.host_header or request.host or member.own_host,
+            visitor.address,
+            visitor.scheme,
+            self._request_id,
+            visitor.trusted,
+        )
+        if upload is not None:
+            data += upload.first
+        reused = stream.target != ""
+        before = stream.sent if reused else 0
+        received = stream.received if reused else 0
+        try:
+            self._connection.dependant = stream.connection
+            stream.connection.deadline = time.monotonic() + front.config.response_timeout
+            if reused:
+                stream.write(data)
+            else:
+                stream.target = member.target
+                stream.open(Open(member.target, self._connection.peer), data)
+            if upload is not None and not upload.complete:
+                upload.start(stream)
+            got = self._read_head(stream)
+        except BaseException as error:
+            self._abandon(member, stream)
+            if isinstance(error, PeerLeft) or not isinstance(error, Exception):
+                raise
+            raise self._failure(error, reused) from None
+        if type(got) is not Answer:
+            raise self._ended(got, member, stream, before, reused)
+        stream.connection.deadline = math.inf
+        got.begin(member, stream, upload, before, received)
+        return got
+
+    def _read_head(self, stream: Stream) -> Any:
+        """The answer as far as its final head, or what came instead of one: a message, or None for a lost stream."""
+        data = b""
+        while True:
+            got = stream.read()
+            if type(got) is not list:
+                if data:
+                    raise ConnectionResetError("the upstream ended within its head")
+                return got
+            data += got[0] if len(got) == 1 else b"".join(got)
+            while data:
+                response = parse_response(data, self._request.method)
+                if response is None:
+                    break
+                if response.status >= 200 or response.status == 101:
+                    if response.status == 101 and not (self._request.upgrade and response.upgrade):
+                        raise HeadError(502, "the upstream switches protocols unasked")
+                    return Answer(self._visitor, self._request, response, data[response.end :])
+                if self._request.minor == 1:
+                    self._to_visitor(interim_to_visitor(response))
+                data = data[response.end :]
+
+    def _to_visitor(self, data: bytes) -> None:
+        try:
+            self._connection.write(data)
+        except OSError:
+            raise PeerLeft("the visitor has left") from None
+
+    # When there is none
+
+    def _abandon(self, member: Member, stream: Stream) -> None:
+        if self._upload is not None:
+            self._upload.stop()
+        member.session.pool.discard(stream)
+
+    def _failure(self, error: BaseException, reused: bool) -> Exception:
+        """What a try that broke off means."""
+        upload = self._upload
+        if upload is not None and upload.broken:
+            return PeerLeft("the visitor has left within its upload")
+        if upload is not None and upload.malformed:
+            return HeadError(400, upload.malformed)
+        repeatable = self._request.method in _IDEMPOTENT
+        if isinstance(error, TimedOut):
+            return Unanswered(504, TOO_SLOW, False)
+        if isinstance(error, HeadError | FrameError | MessageError):
+            return Unanswered(502, NOT_UNDERSTOOD, False)
+        if isinstance(error, OSError):
+            return Unanswered(502, NO_ANSWER, repeatable, stale=reused)
+        return error if isinstance(error, Exception) else RuntimeError(str(error))
+
+    def _ended(self, got: Any, member: Member, stream: Stream, before: int, reused: bool) -> Unanswered:
+        """The stream brought a message, or its end (None), where an answer should have begun."""
+        repeatable = self._request.method in _IDEMPOTENT
+        if isinstance(got, Finish | Refuse):
+            if self._upload is not None:
+                self._upload.stop()
+            if self._upload is None or self._upload.complete or self._upload.untouched:
+                member.session.pool.release(stream, heard_finish=True)
+            else:
+                member.session.pool.discard(stream)
+        else:
+            self._abandon(member, stream)
+        if isinstance(got, Refuse):
+            return Unanswered(504 if got.reason == TIMED_OUT else 502, NO_ANSWER, repeatable=True)
+        if isinstance(got, Finish) and got.delivered <= before:
+            repeatable = True  # the upstream had ended before a byte of this request reached it
+        return Unanswered(502, NO_ANSWER, repeatable, stale=reused)
+
+    def _answer(self, status: int, text: str, host: str) -> bool:
+        """Answer the visitor ourselves."""
+        upload = self._upload
+        whole = upload is None or upload.complete
+        keep_alive = self._request.keep_alive and whole and not self._visitor.front.stopping
+        self._count(host, status)
+        self._connection.deadline = time.monotonic() + pages.WRITE_SECONDS
+        self._connection.write(pages.page(status, text, self._request, keep_alive, self._request_id))
+        if not whole:
+            self._visitor.linger()
+        return keep_alive

@@ -1,0 +1,217 @@
+"""The connected clients: who they are, how they come and go, and the life of each session."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+
+from gevent.event import Event
+
+from appliance.config.http_server import HttpServerConfig
+from appliance.transport import tasks
+from appliance.transport.channel import Channel
+from appliance.transport.connection import Connection
+from appliance.transport.stream import Stream
+from appliance.tunnel.counters import ControlCounters
+from appliance.tunnel.pool import Pool
+from appliance.tunnel.router import Member, Router
+from appliance.tunnel.session import Session
+from appliance.wire import frames
+from appliance.wire.address import AddressError, Upstream, join_host_port, parse_target
+from appliance.wire.frames import FrameError
+from appliance.wire.messages import Evicted, Grow, Hello, MessageError, Offer, Update, Welcome
+
+HELLO_SECONDS = 10.0
+
+log = logging.getLogger("sluice.session")
+
+
+class Registry:
+    """Sessions by client id, and by the session id that their streams name."""
+
+    def __init__(
+        self, config: HttpServerConfig, router: Router, counters: ControlCounters, most_streams: int, plain: bool
+    ) -> None:
+        self._config = config
+        self._router = router
+        self._counters = counters
+        self._most_streams = most_streams
+        self._plain = plain
+        self._by_client: dict[str, Attendance] = {}
+        self._by_session: dict[str, Attendance] = {}
+
+    def sessions(self) -> list[Session]:
+        return [attendance.session for attendance in self._by_client.values()]
+
+    # Streams
+
+    def find(self, session_id: str, secret: str) -> Session | None:
+        """The session that these credentials admit a stream to."""
+        attendance = self._by_session.get(session_id)
+        if attendance is None or not hmac.compare_digest(attendance.session.secret.encode(), secret.encode()):
+            return None
+        return attendance.session
+
+    def attach(self, session: Session, connection: Connection) -> None:
+        """A stream of a session has come."""
+        if not session.pool.add(Stream(connection, server=True, plain=self._plain)):
+            connection.close()
+
+    # Control channels
+
+    def attend(self, connection: Connection) -> None:
+        """Serve a client's control channel until it ends."""
+        channel = Channel(connection, server=True, plain=self._plain, heartbeat_seconds=self._config.heartbeat)
+        connection.deadline = time.monotonic() + HELLO_SECONDS
+        peer = connection.peer
+        try:
+            hello = channel.receive()
+            if not isinstance(hello, Hello):
+                raise MessageError("the first message is not hello")
+            offers = read_offers(hello.upstreams)
+        except (FrameError, MessageError) as error:
+            log.warning("client %s refused: %s", peer, error)
+            channel.close(_close_code(error), str(error))
+            return
+        except OSError as error:
+            log.info("client %s left before it said hello: %s", peer, error)
+            channel.close()
+            return
+        attendance = Attendance(self, channel, hello, peer)
+        reason = "closed"
+        try:
+            self._enter(attendance)
+            self._offer(attendance.session, offers)
+            attendance.welcome(self._config)
+            log.info("client %s connected from %s: %s", hello.client_id, peer, attendance.described())
+            while True:
+                message = channel.receive()
+                if isinstance(message, Update):
+                    self._offer(attendance.session, read_offers(message.upstreams))
+                    log.info("client %s now offers %s", hello.client_id, attendance.described())
+                else:
+                    raise MessageError("hello came twice")
+        except (FrameError, MessageError) as error:
+            reason = str(error)
+            log.warning("client %s at %s is disconnected: %s", hello.client_id, peer, error)
+            channel.close(_close_code(error), str(error))
+        except OSError as error:
+            reason = str(error)
+        finally:
+            channel.close()
+            self._leave(attendance)
+            log.info("client %s disconnected from %s: %s", hello.client_id, peer, reason)
+
+    def _enter(self, attendance: Attendance) -> None:
+        """A session begins; one with the same client id, most likely its own ghost, ends."""
+        client_id = attendance.session.client_id
+        former = self._by_client.pop(client_id, None)
+        if former is not None:
+            self._counters.reconnects += 1
+            former.evict("the same client id has connected again")
+            self._leave(former)
+        self._by_client[client_id] = attendance
+        self._by_session[attendance.session.session_id] = attendance
+
+    def _leave(self, attendance: Attendance) -> None:
+        session = attendance.session
+        if self._by_session.pop(session.session_id, None) is None:
+            return
+        if self._by_client.get(session.client_id) is attendance:
+            del self._by_client[session.client_id]
+        self._router.withdraw(session)
+        session.pool.close()
+        attendance.over.set()
+        attendance.wake.set()
+
+    def _offer(self, session: Session, offers: list[tuple[Upstream, str]]) -> None:
+        session.upstreams = tuple(upstream for upstream, _ in offers)
+        self._router.offer(
+            session,
+            [
+                (upstream.pattern, Member(session, upstream.target, host_header.encode(), _own_host(upstream)))
+                for upstream, host_header in offers
+            ],
+        )
+
+    def pool_for(self, attendance: Attendance) -> Pool:
+        return Pool(attendance.ask, self._config.warm_streams, self._most_streams)
+
+    def close(self, reason: str) -> None:
+        """End all sessions."""
+        for attendance in tuple(self._by_client.values()):
+            attendance.evict(reason)
+            self._leave(attendance)
+
+
+class Attendance:
+    """A session with its control channel, and the greenlet that speaks on it unasked: heartbeats, requests to grow."""
+
+    def __init__(self, registry: Registry, channel: Channel, hello: Hello, peer: str) -> None:
+        self._channel = channel
+        self._wanted = 0
+        self.wake = Event()
+        self.over = Event()
+        self.session = Session(hello.client_id, peer, hello.version, registry.pool_for(self))
+
+    def ask(self, count: int) -> None:
+        """The pool wants more streams. Called wherever a visitor is, so only noted here."""
+        self._wanted += count
+        self.wake.set()
+
+    def welcome(self, config: HttpServerConfig) -> None:
+        session = self.session
+        self._channel.send(
+            Welcome(session.session_id, session.secret, config.heartbeat, config.warm_streams)
+        )
+        tasks.spawn("heartbeat", self._beat, config.heartbeat)
+
+    def evict(self, reason: str) -> None:
+        try:
+            self._channel.send(Evicted(reason))
+        except OSError:
+            pass
+        self._channel.close(frames.GOING_AWAY, reason)
+
+    def described(self) -> str:
+        return ", ".join(upstream.label for upstream in self.session.upstreams) or "nothing"
+
+    def _beat(self, heartbeat_seconds: float) -> None:
+        due = time.monotonic() + heartbeat_seconds
+        while not self.over.is_set():
+            self.wake.wait(max(0.0, due - time.monotonic()))
+            self.wake.clear()
+            try:
+                if self._wanted:
+                    wanted, self._wanted = self._wanted, 0
+                    self._channel.send(Grow(wanted))
+                if time.monotonic() >= due:
+                    due = time.monotonic() + heartbeat_seconds
+                    self._channel.ping()
+                    self.session.pool.beat(heartbeat_seconds)
+                    self.session.round_trip_seconds = self._channel.round_trip_seconds
+            except OSError:
+                return  # the reader of the channel sees the same, and ends the session
+
+
+def read_offers(offers: tuple[Offer, ...]) -> list[tuple[Upstream, str]]:
+    """What a client offers, checked. Raises MessageError with what is wrong."""
+    read: dict[str, tuple[Upstream, str]] = {}
+    for offer in offers:
+        try:
+            upstream = parse_target(offer.target, offer.pattern)
+        except AddressError as error:
+            raise MessageError(f"an upstream is not understood: {error}") from None
+        if offer.pattern in read:
+            raise MessageError(f"{offer.pattern or '*'} is offered twice")
+        read[offer.pattern] = (upstream, offer.host_header)
+    return list(read.values())
+
+
+def _own_host(upstream: Upstream) -> bytes:
+    return join_host_port(upstream.host, upstream.port).encode() if upstream.host else b"localhost"
+
+
+def _close_code(error: Exception) -> int:
+    return error.code if isinstance(error, FrameError) else frames.POLICY

@@ -1,0 +1,114 @@
+"""A visitor's connection in HTTP mode: heads read one after another, each request exchanged with its upstream."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+from appliance.server import pages
+from appliance.server.exchange import Exchange
+from appliance.transport.connection import Connection, TimedOut
+from appliance.wire.http1 import HeadError, RequestHead, parse_request
+
+if TYPE_CHECKING:
+    from appliance.server.http_front import HttpFront
+
+# After an answer that came before its upload was read, the visitor is heard out for a while: to close at once would
+# reset the connection, and the answer with it (RFC 9112 9.6).
+LINGER_SECONDS = 10.0
+LINGER_BYTES = 64 * 1024 * 1024
+
+log = logging.getLogger("sluice.edge")
+
+_run_id = os.urandom(6).hex().encode()
+_request_numbers = itertools.count(1)
+
+
+class Visitor:
+    """One connection. `address`: the visitor's IP as bytes; `scheme`: http or https; `trusted`: it is a proxy of ours."""
+
+    __slots__ = ("address", "buffer", "connection", "front", "scheme", "trusted")
+
+    def __init__(self, front: HttpFront, connection: Connection, address: bytes, trusted: bool) -> None:
+        self.front = front
+        self.connection = connection
+        self.address = address
+        self.scheme = b"http"
+        self.trusted = trusted
+        self.buffer = b""  # bytes that came and belong to no request yet
+
+    def serve(self) -> None:
+        """Answer requests until either side has had enough."""
+        connection = self.connection
+        try:
+            connection.deadline = time.monotonic() + self.front.config.head_timeout
+            while True:
+                request = self._next_request()
+                if request is None or not Exchange(self, request).run():
+                    break
+                connection.deadline = time.monotonic() + self.front.config.idle_timeout
+        except HeadError as error:
+            self._refuse(error)
+        except TimedOut:
+            self.front.counters.refuse("slow visitor")
+        except OSError:
+            pass  # the visitor has gone: nothing is left to be done for it
+        finally:
+            connection.close()
+
+    def _next_request(self) -> RequestHead | None:
+        """The next head, or None when the visitor has ended. `buffer` keeps what follows it."""
+        connection = self.connection
+        buffer = self.buffer
+        searched = 0
+        while True:
+            if buffer:
+                if buffer[0] < 0x20:  # empty lines before a request (RFC 9112 2.2)
+                    buffer = _skip_empty_lines(buffer)
+                request = parse_request(buffer, 0, searched)
+                if request is not None:
+                    self.buffer = buffer[request.end :]
+                    return request
+                if not searched:
+                    connection.deadline = time.monotonic() + self.front.config.head_timeout
+                searched = len(buffer)
+            data = connection.read()
+            if not data:
+                return None
+            buffer += data
+
+    def next_request_id(self) -> bytes:
+        """Unique among all requests of all runs, for as long as anybody cares."""
+        return b"%b%010x" % (_run_id, next(_request_numbers))
+
+    def _refuse(self, error: HeadError) -> None:
+        """Answer a head that was not understood, and end the connection: where the next one begins is unknown."""
+        self.front.counters.refuse("malformed request")
+        self.front.counters.observe("unknown", "OTHER", error.status, 0.0)
+        try:
+            self.connection.deadline = time.monotonic() + LINGER_SECONDS
+            self.connection.write(pages.page(error.status, error.reason, None, keep_alive=False))
+            self.linger()
+        except OSError:
+            pass
+
+    def linger(self) -> None:
+        """End our direction, then hear the visitor out within limits."""
+        connection = self.connection
+        connection.deadline = time.monotonic() + LINGER_SECONDS
+        connection.shutdown_write()
+        left = LINGER_BYTES
+        while left > 0:
+            size = len(connection.read())
+            if not size:
+                return
+            left -= size
+
+
+def _skip_empty_lines(buffer: bytes) -> bytes:
+    while buffer.startswith(b"\r\n"):
+        buffer = buffer[2:]
+    return buffer

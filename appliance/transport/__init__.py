@@ -1,0 +1,1 @@
+"""Layer 2: bytes over sockets. Greenlets, TLS, the WebSocket connections of a session; no routes and no HTTP."""

@@ -1,0 +1,331 @@
+"""A byte stream over a non-blocking socket, waited for in the hub: TCP or Unix, plain. TLS is in `tls.py`.
+
+Reading goes into one buffer shared by all connections (a fresh large buffer for each read costs twice the CPU of a
+small request), so what `read` returns is only good until the reader next waits.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from _socket import socket as NativeSocket
+from gevent import get_hub
+from greenlet import getcurrent, greenlet
+
+from appliance.transport.reaper import reaper
+
+READ_BYTES = 262144
+_buffer = bytearray(READ_BYTES)
+_view = memoryview(_buffer)
+EMPTY = memoryview(b"")
+
+MAX_PARTS = 64  # of one system call; the kernel takes 1024 at most
+
+READ, WRITE = 1, 2  # libev's event bits
+
+# Linux's TCP states in which the peer has ended its direction (include/net/tcp_states.h).
+_LEFT_STATES = frozenset((7, 8, 9, 11))
+
+log = logging.getLogger("sluice.connection")
+
+
+class TimedOut(OSError):
+    """A wait went past its connection's deadline."""
+
+
+class PeerLeft(ConnectionError):
+    """The other party of what was waited for has hung up."""
+
+
+class Closed(ConnectionError):
+    """The connection was closed by this side while somebody waited on it."""
+
+
+class Connection:
+    """A connected socket. One greenlet may read while another writes.
+
+    `deadline`: a time.monotonic() value after which a waiting read or write raises TimedOut.
+    `dependant`: a connection whose wait serves this one's peer only: it ends with PeerLeft when that peer hangs up.
+    `on_idle`: called from the hub (it must not wait) when bytes or the end come while nobody reads; it says whether
+    it has taken them.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_armed",
+        "_hub",
+        "_io",
+        "_left",
+        "_reader",
+        "_socket",
+        "_unsent",
+        "_write_io",
+        "_writer",
+        "closed",
+        "deadline",
+        "dependant",
+        "on_idle",
+        "peer",
+    )
+
+    def __init__(self, sock: Any, peer: str) -> None:
+        """Takes over `sock`, a connected `socket.socket` (gevent's or not), which must not be used any more."""
+        self._socket = _native(sock)
+        self.peer = peer
+        self._hub = get_hub()
+        self._io: Any = self._hub.loop.io(self._socket.fileno(), READ)
+        self._armed = False
+        self._reader: greenlet | None = None
+        self._write_io: Any = None
+        self._writer: greenlet | None = None
+        self._unsent = False
+        self._left = False
+        self.deadline = math.inf
+        self.dependant: Connection | None = None
+        self.on_idle: Callable[[], bool] | None = None
+        self.closed = False
+        reaper.add(self)
+
+    def fileno(self) -> int:
+        return int(self._socket.fileno())
+
+    # Waiting
+
+    def wait_readable(self) -> None:
+        """Wait for bytes or the end of the stream. Raises TimedOut, PeerLeft or Closed."""
+        if self.closed:
+            raise Closed(errno.EBADF, "the connection is closed")
+        if self._reader is not None:
+            raise RuntimeError("two greenlets read one connection")
+        if not self._armed:
+            self.arm()
+        self._reader = getcurrent()
+        try:
+            greenlet.switch(self._hub)
+        finally:
+            self._reader = None
+
+    def arm(self) -> None:
+        """Watch for bytes. The watcher stays on from read to read: turning it off and on costs a system call."""
+        if not self._armed and not self.closed:
+            self._armed = True
+            self._io.start(self._readable)
+
+    def _readable(self) -> None:
+        reader = self._reader
+        if reader is not None:
+            reader.switch()
+        elif self.on_idle is None or not self.on_idle():
+            self._io.stop()  # nobody wants it now; the next reader turns it on again
+            self._armed = False
+
+    def wait_writable(self) -> None:
+        """Wait until the socket takes more. Raises TimedOut, PeerLeft or Closed."""
+        if self.closed:
+            raise Closed(errno.EBADF, "the connection is closed")
+        if self._write_io is None:
+            self._write_io = self._hub.loop.io(self._socket.fileno(), WRITE)
+        current = getcurrent()
+        self._writer = current
+        self._write_io.start(current.switch)
+        try:
+            greenlet.switch(self._hub)
+        finally:
+            self._writer = None
+            if self._write_io is not None:
+                self._write_io.stop()
+
+    def interrupt(self, error: Exception) -> None:
+        """Raise `error` in whoever waits on this connection. Only from the hub, or for other greenlets than one's own."""
+        current = getcurrent()
+        for waiting in (self._reader, self._writer):
+            if waiting is None or waiting is current:
+                continue
+            if current is self._hub:
+                waiting.throw(error)
+            else:
+                self._hub.loop.run_callback(self._throw, waiting, error)
+
+    def _throw(self, waiting: greenlet, error: Exception) -> None:
+        if waiting is self._reader or waiting is self._writer:  # still waiting here, and not further on meanwhile
+            waiting.throw(error)
+
+    def check(self, now: float) -> None:
+        """The reaper's look: from the hub."""
+        if now > self.deadline and (self._reader is not None or self._writer is not None):
+            self.interrupt(TimedOut(errno.ETIMEDOUT, "the time limit has passed"))
+        elif self.dependant is not None and not self._armed and self.peer_has_left():
+            if self._left:
+                self.dependant.interrupt(PeerLeft(errno.ECONNRESET, "the visitor has left"))
+            self._left = True  # one tick of grace: a quick answer still reaches who only closed its own direction
+
+    def peer_has_left(self) -> bool:
+        """Whether the peer has ended its direction, also when bytes from before still wait to be read."""
+        try:
+            if self._socket.family == socket.AF_UNIX:
+                return not self._socket.recv(1, socket.MSG_PEEK)
+            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT_STATES
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    # Bytes
+
+    def read(self) -> memoryview:
+        """What has come, once something has; empty at the end of the stream. Good until this greenlet next waits."""
+        while True:
+            self.wait_readable()
+            try:
+                return _view[: self._socket.recv_into(_buffer)]
+            except BlockingIOError:
+                continue
+
+    def read_ready(self) -> memoryview | None:
+        """What is there now, without waiting; empty at the end of the stream, None where nothing is."""
+        try:
+            return _view[: self._socket.recv_into(_buffer)]
+        except BlockingIOError:
+            return None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of `data`."""
+        if not self._unsent:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._write_rest(bytes(data))  # the shared buffer changes while we wait
+
+    def write_parts(self, parts: list[Any]) -> None:
+        """Send all of several pieces, in one system call where possible."""
+        if len(parts) > MAX_PARTS:
+            parts = [b"".join(parts)]
+        if not self._unsent:
+            try:
+                sent = self._socket.sendmsg(parts)
+            except BlockingIOError:
+                sent = 0
+            if sent == sum(map(len, parts)):
+                return
+            self._write_rest(b"".join(parts)[sent:])
+        else:
+            self._write_rest(b"".join(parts))
+
+    def _write_rest(self, data: bytes) -> None:
+        """Send what the socket did not take at once; whoever comes meanwhile is refused, not mixed in."""
+        if self._unsent:
+            raise RuntimeError("two greenlets write one connection")
+        self._unsent = True
+        rest = memoryview(data)
+        try:
+            while rest:
+                self.wait_writable()
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    continue
+        except BaseException:
+            self.abort()  # part of it is gone: nothing sensible can follow
+            raise
+        self._unsent = False
+
+    def write_now(self, data: bytes) -> None:
+        """Send a few bytes from where nothing may wait, as from the hub; a peer that takes none is cut off."""
+        if self._unsent:
+            return self.abort()
+        try:
+            if self._socket.send(data) == len(data):
+                return None
+        except OSError:
+            pass
+        return self.abort()
+
+    @property
+    def writing(self) -> bool:
+        """Whether a write is still under way."""
+        return self._unsent
+
+    # Ending
+
+    def detach(self) -> NativeSocket:
+        """Give the socket up, unclosed, for another connection to take over."""
+        self._let_go()
+        return self._socket
+
+    def shutdown_write(self) -> None:
+        """End this side's direction (half-close)."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+
+    def close(self) -> None:
+        """Close; whoever waits gets Closed. May be called again."""
+        if self.closed:
+            return
+        self._let_go()
+        self._socket.close()
+        if self._reader is not None or self._writer is not None:
+            self.interrupt(Closed(errno.EBADF, "the connection is closed"))
+
+    def _let_go(self) -> None:
+        """Stop watching the socket."""
+        self.closed = True
+        reaper.discard(self)
+        self.on_idle = None
+        self.dependant = None
+        self._io.stop()
+        self._io.close()
+        if self._write_io is not None:
+            self._write_io.stop()
+            self._write_io.close()
+            self._write_io = None
+
+    def abort(self) -> None:
+        """Close with a reset, so that the peer does not take it for a regular end."""
+        if not self.closed:
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            except OSError:
+                pass
+            self.close()
+
+
+def _native(sock: Any) -> NativeSocket:
+    """The socket without gevent's waiting around it, non-blocking: waiting is done here."""
+    native = sock if type(sock) is NativeSocket else NativeSocket(sock.family, sock.type, sock.proto, sock.detach())
+    native.setblocking(False)
+    return native
+
+
+def tune(sock: Any) -> None:
+    """No delay for small writes; notice a peer that vanished (two minutes) although nothing is sent to it."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000)
+
+
+def peer_name(address: Any) -> str:
+    """ "1.2.3.4:5678", "[::1]:5678", or "unix" for what getpeername() or accept() gives."""
+    if not isinstance(address, tuple) or len(address) < 2:
+        return "unix"
+    host, port = address[0], address[1]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]  # an IPv4 visitor of a dual-stack socket
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

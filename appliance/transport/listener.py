@@ -1,0 +1,136 @@
+"""Listening sockets, and an acceptor that outlives a full descriptor table."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from _socket import socket as NativeSocket
+from gevent import get_hub
+
+from appliance.transport import tasks
+
+BACKLOG = 4096
+ACCEPT_AT_ONCE = 64  # then the connections there are get their turn
+PAUSE_SECONDS = 0.5
+
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+log = logging.getLogger("sluice.listener")
+
+
+def listen(host: str, port: int) -> list[NativeSocket]:
+    """Sockets listening on `host` ("" is every address, IPv4 and IPv6) and `port` (0: any free one).
+
+    Raises OSError: the address is taken, not this machine's, or the port is not allowed to this user.
+    """
+    if host:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [_bind(family, address[:2]) for family, address in {item[0]: item[4] for item in found}.items()]
+    try:
+        return [_bind(socket.AF_INET6, ("::", port), both=True)]
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+        return [_bind(socket.AF_INET, ("0.0.0.0", port))]  # a machine without IPv6
+
+
+def _bind(family: int, address: tuple[str, int], both: bool = False) -> NativeSocket:
+    # Not gevent's class: waiting is done by `Connection`, so its wrapping would only cost.
+    sock = NativeSocket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class Acceptor:
+    """Accepts on sockets and runs `serve(socket, address)` in a greenlet for each connection.
+
+    `limit`: connections at once; above it new ones wait in the kernel's queue until one has ended.
+    """
+
+    def __init__(self, name: str, sockets: list[NativeSocket], serve: Callable[[Any, Any], None], limit: int = 0) -> None:
+        self._name = name
+        self._sockets = sockets
+        self._serve = serve
+        self._limit = limit
+        self._watchers: list[Any] = []
+        self._resume: Any = None
+        self.open = 0
+        self.total = 0
+        self.failures = 0
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return int(self._sockets[0].getsockname()[1])
+
+    def start(self) -> None:
+        loop = get_hub().loop
+        for sock in self._sockets:
+            watcher = loop.io(sock.fileno(), 1)
+            watcher.start(self._accept, sock)
+            self._watchers.append(watcher)
+
+    def stop(self) -> None:
+        """Stop accepting, and listening; connections that are open stay so."""
+        if self._resume is not None:
+            self._resume.stop()
+        for watcher in self._watchers:
+            watcher.stop()
+            watcher.close()
+        self._watchers.clear()
+        for sock in self._sockets:
+            sock.close()
+
+    def _accept(self, sock: NativeSocket) -> None:
+        for _ in range(ACCEPT_AT_ONCE):
+            if self._limit and self.open >= self._limit:
+                self._pause("the limit of connections at once is reached (--max-connections)")
+                return
+            try:
+                descriptor, address = sock._accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self.failures += 1
+                    self._pause(f"{error.strerror}: raise LimitNOFILE or ulimit -n")
+                    return
+                continue  # that visitor has gone already
+            self.open += 1
+            self.total += 1
+            accepted = NativeSocket(sock.family, sock.type, sock.proto, descriptor)
+            tasks.run_now(self._name, self._run, accepted, address)
+
+    def _run(self, sock: Any, address: Any) -> None:
+        try:
+            self._serve(sock, address)
+        finally:
+            self.open -= 1
+
+    def _pause(self, reason: str) -> None:
+        """Look away from the sockets for a moment: what cannot be accepted would wake us without end."""
+        if self._resume is None:
+            self._resume = get_hub().loop.timer(PAUSE_SECONDS)
+        if not self._resume.active:
+            log.warning("%s: new connections wait: %s", self._name, reason)
+            for watcher in self._watchers:
+                watcher.stop()
+            self._resume.start(self._continue)
+
+    def _continue(self) -> None:
+        self._resume.stop()
+        for watcher, sock in zip(self._watchers, self._sockets, strict=True):
+            watcher.start(self._accept, sock)

@@ -1,0 +1,95 @@
+"""What is counted, as plain numbers: no locks (one thread), no metrics library. `admin.metrics` reads them.
+
+Visitors choose methods, and upstreams choose status codes: neither may grow the tables without limit.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+# Seconds: Prometheus' usual spread, finer at the start, where a tunnel is, and longer for slow upstreams.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+# RFC 9110 section 9.1 and RFC 5789.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+OTHER_METHOD = "OTHER"
+DEFAULT_HOST = "*"
+
+# Each series is 19 lines of a scrape. Further ones are summed up under OVERFLOW_HOST by class of code.
+MAX_SERIES = 2000
+OVERFLOW_HOST = "overflow"
+
+CONTROL_PATHS = frozenset(
+    {"/", "/connect", "/stream", "/status", "/metrics", "/healthz", "/readyz", "/.well-known/ca.crt"}
+)
+OTHER_PATH = "other"
+
+# (host, method, code)
+SeriesKey = tuple[str, str, int]
+# How many requests fell into each of BUCKETS, how many took longer, and the sum of their seconds.
+Series = list[float]
+
+
+class HttpCounters:
+    """The data plane's requests and bytes. Requests go through `observe`, numbers are simply added to."""
+
+    __slots__ = (
+        "_rows",
+        "bytes_in",
+        "bytes_out",
+        "connections_open",
+        "connections_total",
+        "refused",
+        "series",
+    )
+
+    def __init__(self) -> None:
+        self.series: dict[SeriesKey, Series] = {}
+        # The same lists, under what `observe` is called with as well: the default host comes as "".
+        self._rows: dict[SeriesKey, Series] = {}
+        self.bytes_in = 0  # from visitors to upstreams
+        self.bytes_out = 0
+        self.connections_open = 0
+        self.connections_total = 0
+        self.refused: dict[str, int] = {}
+
+    def observe(self, host: str, method: str, code: int, seconds: float) -> None:
+        """Count one request. ``host`` is an advertised pattern ("" for the default one) or a fixed word."""
+        row = self._rows.get((host, method, code))
+        if row is None:
+            row = self._open(host, method, code)
+        row[bisect_left(BUCKETS, seconds)] += 1
+        row[-1] += seconds
+
+    def refuse(self, reason: str) -> None:
+        """Count one visitor turned away; ``reason`` is one of the edge's own few words."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _open(self, host: str, method: str, code: int) -> Series:
+        known = method in METHODS or method == OTHER_METHOD
+        key = (host or DEFAULT_HOST, method if known else OTHER_METHOD, code)
+        row = self.series.get(key)
+        if row is None and len(self.series) >= MAX_SERIES:
+            key = (OVERFLOW_HOST, OTHER_METHOD, code - code % 100)
+            return self.series.setdefault(key, _new_series())
+        if row is None:
+            row = self.series[key] = _new_series()
+        if known:
+            self._rows[host, method, code] = row
+        return row
+
+
+def _new_series() -> Series:
+    return [0] * (len(BUCKETS) + 1) + [0.0]
+
+
+@dataclass(slots=True)
+class ControlCounters:
+    """The control plane's requests and reconnects. Denials are counted by `server.access.TokenGuard`."""
+
+    requests: dict[tuple[str, int], int] = field(default_factory=dict)
+    reconnects: int = 0
+
+    def count(self, path: str, code: int) -> None:
+        """Count one request by path and status code; paths that are not ours are one."""
+        key = (path if path in CONTROL_PATHS else OTHER_PATH, code)
+        self.requests[key] = self.requests.get(key, 0) + 1

@@ -1,0 +1,1 @@
+"""Bytes <-> values: no sockets, no gevent, no clock."""

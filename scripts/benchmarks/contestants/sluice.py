@@ -1,0 +1,95 @@
+"""Sluice: a server and a client, run from the checkout."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ..lab import LOOPBACK, answers, free_port, wait_until
+from ..process import Child, LabError
+from .base import Contestant, Startup
+
+
+class Sluice(Contestant):
+    """Sluice as people run it: TLS by the automatic authority, a token from a file."""
+
+    name = "sluice"
+    title = "sluice (TLS)"
+    tls = True
+
+    def start(self) -> Startup:
+        directory = self.lab.directory(self.name)
+        token_file = directory / "token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(secrets.token_hex(32))
+        self.port, control_port = free_port(), free_port()
+        scheme = "https" if self.tls else "http"
+        ready_url = f"{scheme}://{LOOPBACK}:{control_port}/readyz"
+        server_flags = self._server_flags(control_port, token_file, directory / "tls")
+        self.server = self._run(directory / "server.log", *server_flags)
+        server_seconds = wait_until(lambda: _is_ready(ready_url), [self.server], "sluice http server")
+        self.client = self._run(directory / "client.log", *self._client_flags(control_port, token_file))
+        client_seconds = wait_until(
+            lambda: answers(self.port), [self.server, self.client], "sluice http client"
+        )
+        return Startup(server_seconds, client_seconds)
+
+    def help_seconds(self) -> float:
+        """How long `sluice --help` takes."""
+        started = time.monotonic()
+        child = self._run(self.lab.directory("help") / "log", "--help")
+        child.wait()
+        seconds = time.monotonic() - started
+        tail = child.log_tail()
+        self.lab.end([child])
+        if "--help" not in tail:
+            raise LabError(f"sluice --help printed no help\n{tail}")
+        return seconds
+
+    def _run(self, log: Path, *flags: str) -> Child:
+        places = self.lab.places
+        return self.lab.run([places.python, "-m", "appliance", *flags], log, cwd=places.checkout)
+
+    def _server_flags(self, control_port: int, token_file: Path, tls_directory: Path) -> list[str]:
+        flags = ["http", "server", "--port", str(self.port), "--data-addr", LOOPBACK]
+        flags += [
+            "--control-port",
+            str(control_port),
+            "--control-addr",
+            LOOPBACK,
+            "--token-file",
+            str(token_file),
+        ]
+        return [*flags, "--auto-tls-path", str(tls_directory)] if self.tls else [*flags, "--auto-tls=false"]
+
+    def _client_flags(self, control_port: int, token_file: Path) -> list[str]:
+        url = f"{'wss' if self.tls else 'ws'}://{LOOPBACK}:{control_port}"
+        flags = ["http", "client", "--url", url, "--token-file", str(token_file)]
+        flags += ["--upstream", f"http://{LOOPBACK}:{self.lab.upstream_port}"]
+        return flags if self.tls else [*flags, "--auto-tls=false"]
+
+
+class SluicePlain(Sluice):
+    """The same without TLS, as behind a proxy that brings its own."""
+
+    name = "sluice-plain"
+    title = "sluice (plain)"
+    tls = False
+
+
+def _is_ready(url: str) -> bool:
+    # Loopback, and only to learn that the server is up: nothing secret is sent.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with opener.open(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False

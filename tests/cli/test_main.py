@@ -1,0 +1,133 @@
+"""From arguments to an exit code and at most one line on standard error."""
+
+import logging
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from appliance.cli import commands
+from appliance.cli.main import run
+from appliance.config.build import full_version
+from appliance.config.options import ConfigError
+
+
+@pytest.fixture
+def status_raises(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
+    """`sluice status` raises what is put in the list."""
+    waiting: list[BaseException] = []
+
+    def callback(config: object) -> None:
+        raise waiting[0]
+
+    monkeypatch.setattr(commands.status, "callback", callback)
+    yield waiting
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == f"{full_version()}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["http"], ["http", "--help"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Usage: sluice")
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["frog"], "No such command 'frog'. (see sluice --help)"),
+        (["http", "client"], "Missing option '--url'. (see sluice http client --help)"),
+        (
+            ["http", "server", "--port", "1.5"],
+            "'1.5' is not a valid integer. (see sluice http server --help)",
+        ),
+        (["http", "server", "--port=65536"], "--port 65536 is too large: at most 65535"),
+        (["http", "client", "--url", "x"], "no --upstream given: say what to tunnel"),
+        (
+            ["http", "client", "--url=ftp://x", "--upstream=a:1", "--token=t"],
+            "--url: 'ftp://x': 'ftp' is not",
+        ),
+        (
+            ["http", "client", "--url=x", "--upstream=a:0", "--token=t"],
+            "--upstream: 'a:0': a port is between",
+        ),
+        (["http", "client", "--url=x", "--upstream=a:1"], "no token given: pass the server's token"),
+        (["http", "server"], "no token given: make one with `head -c 32 /dev/urandom | base64 > token`"),
+        (["http", "server", "--token=a", "--token-env=B"], "--token and --token-env are given"),
+        (["http", "server", "--token-file=/nonexistent/t"], "--token-file /nonexistent/t cannot be read"),
+        (["status"], "no token given: pass the server's token"),
+        (["status", "--token=t", "--url=wss://h/x"], "--url: 'wss://h/x': nothing may follow the port"),
+        (["fileserver", "--port=-1"], "--port -1 is too small"),
+        (["http", "fileserver", "--port=-1"], "--port -1 is too small"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("Error: ")
+    assert line in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_a_config_error_keeps_to_one_line(
+    status_raises: list[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status_raises.append(ConfigError("first\nsecond"))
+    assert run(["status"]) == 2
+    assert capsys.readouterr().err == "Error: first second\n"
+
+
+def test_the_unexpected_asks_for_a_report(
+    status_raises: list[BaseException],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    status_raises.append(ZeroDivisionError("division by zero"))
+    with caplog.at_level(logging.INFO):
+        assert run(["status"]) == 1
+    assert "Error: ZeroDivisionError: division by zero; please report this" in capsys.readouterr().err
+    assert not caplog.records
+    with caplog.at_level(logging.DEBUG):
+        run(["status"])
+    assert caplog.records[0].exc_info
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
+def test_interrupted(
+    error: BaseException, status_raises: list[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status_raises.append(error)
+    assert run(["status"]) == 130
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.strip()) == ("", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    assert "_SLUICE_COMPLETE" in capsys.readouterr().out
+
+
+def test_old_names_work_and_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["http", "--help"]) == 0
+    assert "fileserver" not in capsys.readouterr().out
+    assert run(["http", "fileserver", "--help"]) == 0
+    assert "--allow-browsing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["http", "server"], ["http", "client"], ["fileserver"], ["status"]], ids=" ".join
+)
+def test_every_command_has_examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*arguments, "--help"]) == 0
+    assert "\nExamples:\n" in (printed := capsys.readouterr().out)
+    assert f"\n  sluice {' '.join(arguments)} --" in printed

@@ -1,0 +1,119 @@
+"""Processes of a test: output kept in a file and shown on failure, ended by their own id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+SLUICE = (sys.executable, "-m", "appliance")
+PATIENCE_SECONDS = 20.0  # bound of every wait; nothing takes nearly as long where all is well
+# Below the usual ephemeral range, so that no outgoing connection takes a port between choosing and listening.
+PORTS = range(20000, 32000)
+
+running: list[Process] = []  # shown when a test fails
+
+_Value = TypeVar("_Value")
+
+
+class Process:
+    """One child with stdout and stderr in one file."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], directory: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self._log_path = directory / f"{name}.log"
+        with self._log_path.open("wb") as log:
+            self._child = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
+            )
+        running.append(self)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def output(self) -> str:
+        return self._log_path.read_text("utf-8", "replace")
+
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def wait(self) -> int:
+        """The exit status, once it has ended by itself."""
+        return self._child.wait(PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._child.kill()
+        self._child.wait(PATIENCE_SECONDS)
+
+    def stop(self) -> int:
+        """End it as a service manager would; its exit status."""
+        if self.alive:
+            self._child.send_signal(signal.SIGTERM)
+            try:
+                self._child.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"{self.name} did not end on SIGTERM:\n{self.output[-4000:]}") from None
+        if self in running:
+            running.remove(self)
+        return self._child.returncode
+
+
+def eventually(
+    look: Callable[[], _Value], what: str, *processes: Process, seconds: float = PATIENCE_SECONDS
+) -> _Value:
+    """The first true value that `look` gives; AssertionError when time is up or one of `processes` ends."""
+    pause = threading.Event()
+    deadline = time.monotonic() + seconds
+    while not (value := look()):
+        for process in processes:
+            assert process.alive, f"{what}: {process.name} has ended:\n{process.output[-4000:]}"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
+        pause.wait(0.02)
+    return value
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    for _ in range(200):
+        port = random.choice(PORTS)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family) as probe:
+            probe.bind((host, port))
+            return port
+    raise AssertionError("no free port found")
+
+
+def listening(port: int, host: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def stopped_at_the_end(*processes: Process) -> Iterator[None]:
+    """Stop all of them in this order, whatever happens."""
+    with contextlib.ExitStack() as stack:
+        for process in reversed(processes):
+            stack.callback(process.stop)
+        yield
