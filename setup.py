@@ -51,7 +51,7 @@ setup(
     package_data={"appliance": ["py.typed"], "appliance.web": ["*", "*/*", "*/*/*"]},
     include_package_data=False,
     install_requires=[
-        "click>=8.1",
+        "click>=8.1.7",
         "cryptography>=42",
         "flask>=3,<4",
         "gevent>=24.10",
@@ -60,7 +60,7 @@ setup(
         "pyopenssl>=24",
         "websockets>=13",
     ],
-    extras_require={"test": ["coverage>=7", "hypothesis>=6", "mypy>=1.11", "pytest>=8", "ruff>=0.6"]},
+    extras_require={"test": ["coverage>=7", "h11>=0.14", "hypothesis>=6", "mypy>=1.11", "pytest>=8", "ruff>=0.6"]},
     entry_points={"console_scripts": ["sluice = appliance.__main__:main"]},
     cmdclass={"build_py": BuildWithCommit, "sdist": SourceWithCommit},
     classifiers=[

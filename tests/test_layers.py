@@ -124,10 +124,7 @@ def test_nothing_patches_but_the_commands() -> None:
     patching = [
         module
         for module in MODULES
-        if any(
-            name == "monkey" or source.startswith("gevent.monkey")
-            for source, name in imports(tree_of(module))
-        )
+        if any(name == "monkey" or source.startswith("gevent.monkey") for source, name in imports(tree_of(module)))
     ]
     assert patching == ["appliance.cli.compose"]
     tree = tree_of("appliance.cli.compose")

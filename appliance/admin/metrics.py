@@ -71,9 +71,7 @@ class StateCollector(Collector):
 
 def _control_plane(state: ServerState) -> Iterator[Metric]:
     sessions = state.sessions()
-    yield GaugeMetricFamily(
-        f"{state.mode}_controlplane_connected_gauge", "Clients connected now.", value=len(sessions)
-    )
+    yield GaugeMetricFamily(f"{state.mode}_controlplane_connected_gauge", "Clients connected now.", value=len(sessions))
     requests = CounterMetricFamily(
         f"{state.mode}_controlplane_requests", "Requests to the control plane.", labels=["code", "path"]
     )
@@ -93,14 +91,10 @@ def _control_plane(state: ServerState) -> Iterator[Metric]:
 
 def _data_plane(http: HttpCounters) -> Iterator[Metric]:
     yield _labelled(
-        CounterMetricFamily(
-            "sluice_dataplane_bytes", "Bytes in from visitors, out to them.", labels=["direction"]
-        ),
+        CounterMetricFamily("sluice_dataplane_bytes", "Bytes in from visitors, out to them.", labels=["direction"]),
         [("in", http.bytes_in), ("out", http.bytes_out)],
     )
-    yield GaugeMetricFamily(
-        "sluice_dataplane_connections_open", "Visitors connected now.", value=http.connections_open
-    )
+    yield GaugeMetricFamily("sluice_dataplane_connections_open", "Visitors connected now.", value=http.connections_open)
     yield _counter("sluice_dataplane_connections", "Visitors' connections accepted.", http.connections_total)
     yield _labelled(
         CounterMetricFamily("sluice_dataplane_refused", "Visitors turned away.", labels=["reason"]),

@@ -143,9 +143,7 @@ def _read_authority(path: Path, now: datetime) -> Pair | None:
     return authority
 
 
-def _serves(
-    server: x509.Certificate, authority: Pair, wanted: Sequence[x509.GeneralName], now: datetime
-) -> bool:
+def _serves(server: x509.Certificate, authority: Pair, wanted: Sequence[x509.GeneralName], now: datetime) -> bool:
     begins, ends = server.not_valid_before_utc, server.not_valid_after_utc
     if not begins <= now < begins + (ends - begins) * 2 / 3:
         return False

@@ -14,9 +14,7 @@ from appliance.config.options import ConfigError
 _MAX_FILE_BYTES = 1 << 20
 
 
-def load_own(
-    cert_file: str | Path | None, key_file: str | Path | None, *, now: datetime | None = None
-) -> Material:
+def load_own(cert_file: str | Path | None, key_file: str | Path | None, *, now: datetime | None = None) -> Material:
     """The user's key and certificate, with its chain if any. Raises ConfigError, naming the flag at fault."""
     if not cert_file or not key_file:
         raise ConfigError("--tls-cert and --tls-key belong together: give both or neither")
@@ -30,9 +28,7 @@ def load_own(
         raise ConfigError(f"--tls-cert {cert_file} expired on {ended}: renew it")
     if now < own.not_valid_before_utc:
         begins = spoken_date(own.not_valid_before_utc)
-        raise ConfigError(
-            f"--tls-cert {cert_file} is not valid before {begins}, and the clock says {spoken_date(now)}"
-        )
+        raise ConfigError(f"--tls-cert {cert_file} is not valid before {begins}, and the clock says {spoken_date(now)}")
     if len(certificates) > 1:
         _check_chain(certificates, cert_file, now)
     try:

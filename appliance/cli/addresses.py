@@ -1,5 +1,7 @@
 """Addresses in flags: what is wrong with one is said together with its flag."""
 
+import os
+import re
 from collections.abc import Iterable
 
 from appliance.config.options import ConfigError
@@ -15,6 +17,21 @@ def server_url(text: str) -> ServerUrl:
 
 def upstreams(texts: Iterable[str]) -> tuple[Upstream, ...]:
     try:
-        return parse_upstreams(texts)
+        return parse_upstreams(map(_absolute, texts))
     except AddressError as error:
         raise ConfigError(f"--upstream: {error}") from None
+
+
+_relative = re.compile(r"((?:[^=/]*=)?)((?:~|\.\.?)(?:/.*)?)").fullmatch
+
+
+def _absolute(text: str) -> str:
+    """Directories may be written as in a shell: ./site, name=../site, ~/site."""
+    pieces = []
+    for piece in map(str.strip, text.split(",")):
+        relative = _relative(piece)
+        if relative is not None:
+            path, question, query = relative[2].partition("?")
+            piece = relative[1] + os.path.abspath(os.path.expanduser(path)) + question + query
+        pieces.append(piece)
+    return ",".join(pieces)

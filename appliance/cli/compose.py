@@ -57,10 +57,10 @@ def run_http_client(config: HttpClientConfig) -> None:
     agent.run(agent.Agent(config, url, token, upstreams, _open_directory))
 
 
-def _open_directory(path: str) -> "socket.socket":
+def _open_directory(path: str, browse: bool) -> "socket.socket":
     from appliance.fileserver.service import open_directory  # here, for most clients serve no files
 
-    return open_directory(path)
+    return open_directory(path, browse)
 
 
 def run_file_server(config: FileServerConfig) -> None:

@@ -59,9 +59,7 @@ def _row(client: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     table = (_HEADINGS, *rows)
     columns = zip(*table, strict=True)
-    widths = [
-        max(least, *(len(cell) for cell in column)) for least, column in zip(_WIDTHS, columns, strict=True)
-    ]
+    widths = [max(least, *(len(cell) for cell in column)) for least, column in zip(_WIDTHS, columns, strict=True)]
     for row in table:
         yield " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 

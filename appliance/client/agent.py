@@ -92,7 +92,7 @@ class Agent:
             return self._session(dialer)
         except Untrusted as error:
             self._dialer = None  # its authority may have changed: ask again
-            return f"{error}: see --auto-tls, or --tls-cert of the server"
+            return f"{error}; its names come from --auto-tls-san or --tls-cert of the server"
         except Refused as error:
             if error.status == 401:
                 return f"{self._url.authority} refuses the token: check --token-file"
@@ -106,7 +106,7 @@ class Agent:
         if url.scheme == "wss":
             ca = None
             if config.auto_tls and not config.insecure and not url.public:
-                ca = fetch_ca(url)
+                ca = _authority_of(url)
             context = client_context(ca, verify=not config.insecure)
         return Dialer(url, self._token, context)
 
@@ -204,6 +204,16 @@ class Attachment:
             carrier.serve()
         finally:
             self._carriers.discard(carrier)
+
+
+def _authority_of(url: ServerUrl) -> str | None:
+    """The server's own authority; None for one with a certificate that public authorities must vouch for."""
+    try:
+        return fetch_ca(url)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 def run(agent: Agent) -> None:

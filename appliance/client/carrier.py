@@ -7,8 +7,7 @@ from typing import Any
 
 from appliance.client.upstream import NotReached, Upstreams
 from appliance.transport import tasks
-from appliance.transport.connection import Connection
-from appliance.transport.relay import to_stream
+from appliance.transport.connection import Connection, PeerLeft
 from appliance.transport.stream import Stream
 from appliance.wire.frames import FrameError
 from appliance.wire.messages import Finish, MessageError, Open, Refuse
@@ -119,12 +118,25 @@ class Carrier:
 
     def _carry_down(self, upstream: Connection) -> None:
         stream = self._stream
+        read, write = upstream.read, stream.write
+        reset = False
         try:
-            to_stream(upstream, stream)
+            while True:
+                try:
+                    data = read()
+                except PeerLeft:
+                    raise
+                except OSError:
+                    if upstream.closed:
+                        raise
+                    reset = True
+                    break
+                if not data:
+                    break
+                write(data)
             self._downward = False
             if not self._upward:
                 self._part()  # before our `finish`, after which the stream may be opened anew
-            stream.send(Finish(self._delivered))
+            stream.send(Finish(self._delivered, reset))
         except OSError:
-            # A reset must not look like an end: the stream goes with it.
-            stream.close()
+            stream.close()  # the server has given the visitor up, or the link is gone

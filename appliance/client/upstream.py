@@ -13,7 +13,7 @@ from appliance.transport.tls import TlsConnection, client_context
 from appliance.wire.address import AddressError, Upstream, parse_target
 from appliance.wire.messages import NOT_ALLOWED, TIMED_OUT, UNREACHABLE, UNTRUSTED
 
-OpenDirectory = Callable[[str], Any]
+OpenDirectory = Callable[[str, bool], Any]
 
 
 class NotReached(ConnectionError):
@@ -27,7 +27,7 @@ class NotReached(ConnectionError):
 class Upstreams:
     """Dials the upstreams that were declared; others only when not `strict`.
 
-    `open_directory`: a socket at whose other end a directory is served.
+    `open_directory`: a socket at whose other end a directory is served; the flag says whether it may be listed.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Upstreams:
             return self._dial(upstream)
         except ssl.SSLCertVerificationError as error:
             raise NotReached(
-                UNTRUSTED, f"the certificate of {target} is not trusted ({error.verify_message}): see --upstream-insecure"
+                UNTRUSTED,
+                f"the certificate of {target} is not trusted ({error.verify_message}): see --upstream-insecure",
             ) from None
         except (TimedOut, TimeoutError):
             raise NotReached(TIMED_OUT, f"{target} did not answer within {self._seconds:g} seconds") from None
@@ -71,7 +72,7 @@ class Upstreams:
 
     def _dial(self, upstream: Upstream) -> Connection:
         if upstream.scheme == "directory":
-            return Connection(self._open_directory(upstream.path), "directory")
+            return Connection(self._open_directory(upstream.path, upstream.browse), "directory")
         if upstream.scheme == "unix":
             return reach.unix(upstream.path, self._seconds)
         connection = reach.tcp(upstream.host, upstream.port, self._seconds)

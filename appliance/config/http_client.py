@@ -26,7 +26,8 @@ class HttpClientConfig(TokenOptions, LogOptions, LicenceOptions):
         (),
         group=UPSTREAMS,
         metavar="[NAME=]TARGET",
-        help="What visitors reach under NAME: http://host:port, https://host:port, unix:/socket, /directory. "
+        help="What visitors reach under NAME: http://host:port, https://host:port, unix:/socket, /directory "
+        "(/directory?browse=true also lists it). "
         "Without NAME: under every name. Several, comma-separated, or the flag again.",
     )
     strict_forwarding: bool = option(
@@ -62,9 +63,7 @@ class HttpClientConfig(TokenOptions, LogOptions, LicenceOptions):
         if not self.url.strip():
             raise ConfigError("--url is empty: give the server's address, like wss://203.0.113.7:8123")
         if not any(text.strip() for text in self.upstream):
-            raise ConfigError(
-                "no --upstream given: say what to tunnel, like --upstream http://127.0.0.1:3000"
-            )
+            raise ConfigError("no --upstream given: say what to tunnel, like --upstream http://127.0.0.1:3000")
         if self.client_id is not None and not re.fullmatch(r"[0-9a-f]{32}", self.client_id):
             raise ConfigError(f"--client-id {self.client_id!r}: 32 hex digits (0-9, a-f) are needed")
         if self.host_header and not re.fullmatch(r"[A-Za-z0-9._:\[\]-]+", self.host_header):

@@ -27,9 +27,7 @@ class HttpServerConfig(TokenOptions, LogOptions, LicenceOptions):
     control_port: int = option(
         8123, group=LISTENING, **PORT, help="Port for clients, status and metrics (control plane)."
     )
-    control_addr: str = option(
-        "0.0.0.0", group=LISTENING, metavar="ADDRESS", help="Address for the control plane."
-    )
+    control_addr: str = option("0.0.0.0", group=LISTENING, metavar="ADDRESS", help="Address for the control plane.")
 
     trusted_proxies: tuple[str, ...] = option(
         (),

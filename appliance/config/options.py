@@ -41,9 +41,7 @@ class Option:
 def option(default: Any = dataclasses.MISSING, **described: Any) -> Any:
     """A dataclass field that is an option; keywords are those of `Option`. Secrets stay out of ``repr``."""
     described_as = Option(**described)
-    return dataclasses.field(
-        default=default, repr=not described_as.secret, metadata={_METADATA_KEY: described_as}
-    )
+    return dataclasses.field(default=default, repr=not described_as.secret, metadata={_METADATA_KEY: described_as})
 
 
 def options_of(config_class: type) -> Iterator[tuple[dataclasses.Field[Any], Option]]:

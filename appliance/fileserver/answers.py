@@ -78,9 +78,7 @@ def redirect(location: bytes) -> Answer:
     return plain(301, "this is a directory: its address ends with a slash", b"Location: " + location)
 
 
-def file_answer(
-    method: bytes, fields: Mapping[str, str], name: bytes, descriptor: int, info: os.stat_result
-) -> Answer:
+def file_answer(method: bytes, fields: Mapping[str, str], name: bytes, descriptor: int, info: os.stat_result) -> Answer:
     """The file, the part of it that was asked for, or that the visitor has it already."""
     answer = _file_answer(method, fields, name, info)
     answer.descriptor = descriptor

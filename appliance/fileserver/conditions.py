@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.fileserver.dates import http_date, parse_http_date
+from appliance.wire.dates import http_date, parse_http_date
 
 _entity_tag = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _tag_list = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
@@ -61,7 +61,9 @@ def range_applies(fields: Mapping[str, str], validators: Validators, now: float)
     if condition.startswith(('"', "W/")):
         return condition == validators.tag
     # A date proves nothing about a file that may change again within the same second (8.8.2.2).
-    return parse_http_date(condition) == validators.modified and now - validators.modified >= 1
+    return (
+        parse_http_date(condition, time.gmtime(now).tm_year) == validators.modified and now - validators.modified >= 1
+    )
 
 
 def _names_tag(value: str, tag: str, strong: bool) -> bool:
@@ -74,4 +76,4 @@ def _names_tag(value: str, tag: str, strong: bool) -> bool:
 
 def _date(fields: Mapping[str, str], name: str) -> int | None:
     value = fields.get(name)
-    return None if value is None else parse_http_date(value)
+    return None if value is None else parse_http_date(value, time.gmtime().tm_year)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import gevent
 
 from appliance.fileserver.answers import Answer, plain
-from appliance.fileserver.dates import date_now
 from appliance.fileserver.sending import FileShrank, send_answer
+from appliance.transport.clock import date_now
 from appliance.transport.connection import Connection, TimedOut
 from appliance.wire.chunked import ChunkedDecoder, ChunkedError
 from appliance.wire.http1 import CHUNKED, HeadError, RequestHead, parse_request

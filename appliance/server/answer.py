@@ -33,36 +33,40 @@ class Answer:
     """`pass_on` carries it; the stream then goes back to its pool, or is closed."""
 
     __slots__ = (
-        "_before",
         "_connection",
         "_member",
-        "_received",
         "_request",
         "_rest",
         "_stream",
         "_upload",
         "_visitor",
+        "received_before",
         "response",
+        "sent_before",
     )
 
-    def __init__(self, visitor: Visitor, request: RequestHead, response: ResponseHead, rest: bytes) -> None:
+    def __init__(
+        self,
+        visitor: Visitor,
+        request: RequestHead,
+        response: ResponseHead,
+        rest: bytes,
+        member: Member,
+        stream: Stream,
+        upload: Upload | None,
+    ) -> None:
         """`rest`: what came behind the head."""
         self._visitor = visitor
         self._connection: Connection = visitor.connection
         self._request = request
         self.response = response
         self._rest = rest
-        self._stream: Stream
-        self._member: Member
-        self._upload: Upload | None = None
-
-    def begin(self, member: Member, stream: Stream, upload: Upload | None, before: int, received: int) -> None:
-        """`before`, `received`: the stream's counts of bytes before this request."""
         self._member = member
         self._stream = stream
         self._upload = upload
-        self._before = before
-        self._received = received
+        # The stream's counts of bytes before this request.
+        self.sent_before = 0
+        self.received_before = 0
 
     def pass_on(self) -> bool:
         """Carry the answer; says whether the visitor's connection can go on. Raises Truncated or PeerLeft."""
@@ -96,8 +100,8 @@ class Answer:
         self._member.session.pool.discard(self._stream)
 
     def _count_bytes(self) -> None:
-        sent = self._stream.sent - self._before
-        received = self._stream.received - self._received
+        sent = self._stream.sent - self.sent_before
+        received = self._stream.received - self.received_before
         session, counters = self._member.session, self._visitor.front.counters
         session.bytes_in += sent
         session.bytes_out += received
@@ -169,7 +173,7 @@ class Answer:
         excess = False
         while True:
             if type(got) is not list:
-                if decoder is None and isinstance(got, Finish):
+                if decoder is None and isinstance(got, Finish) and not got.reset:
                     pieces, ended = [], True
                 else:
                     raise Truncated("the upstream ended within its answer")
@@ -220,7 +224,9 @@ class Answer:
         upward = tasks.spawn("upgraded", self._upward)
         try:
             ended = from_stream(stream, connection)
-            if isinstance(ended, Finish):
+            if isinstance(ended, Finish) and ended.reset:
+                connection.abort()
+            elif isinstance(ended, Finish):
                 connection.deadline = time.monotonic() + PARTING_SECONDS
                 connection.shutdown_write()
                 upward.join()

@@ -20,7 +20,7 @@ from geventwebsocket.handler import WebSocketHandler
 from appliance.server.access import TokenGuard
 from appliance.server.registry import Registry
 from appliance.transport import tasks
-from appliance.transport.connection import Connection, peer_name, tune
+from appliance.transport.connection import Connection, peer_name
 from appliance.transport.tls import TlsConnection
 from appliance.tunnel.counters import ControlCounters
 from appliance.wire.messages import PROTOCOL
@@ -125,7 +125,6 @@ class ControlServer(pywsgi.WSGIServer):
         """A connection has been accepted."""
         peer = peer_name(address)
         try:
-            tune(sock)
             if self._context is None:
                 connection = Connection(sock, peer)
             else:
@@ -166,9 +165,7 @@ class ControlServer(pywsgi.WSGIServer):
         if PROTOCOL not in offered:
             return "400 Bad Request", f"this server speaks {PROTOCOL}; client and server should be of one version"
         if path == "/stream":
-            session = self._registry.find(
-                environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", "")
-            )
+            session = self._registry.find(environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", ""))
             if session is None:
                 return "409 Conflict", "the session of this stream has ended"
             environ["sluice.session"] = session

@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from appliance.server import pages
-from appliance.server.upload import Upload
 from appliance.server.answer import Answer, Truncated
+from appliance.server.upload import Upload
 from appliance.transport.connection import Connection, PeerLeft, TimedOut
 from appliance.transport.stream import Stream
 from appliance.tunnel.pool import NoStream
 from appliance.tunnel.router import Member, Route
 from appliance.wire.forwarding import interim_to_visitor, request_to_upstream
 from appliance.wire.frames import FrameError
-from appliance.wire.http1 import HeadError, RequestHead, ResponseHead, parse_response
+from appliance.wire.http1 import HeadError, RequestHead, parse_response
 from appliance.wire.messages import TIMED_OUT, Finish, MessageError, Open, Refuse
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 # Methods that may be repeated although the first try may have been acted on (RFC 9110 9.2.2).
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 _METHOD_NAMES = {
-    name.encode(): name
-    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 }
 
 NOT_CONNECTED = "The service behind this name is not connected at the moment."
@@ -96,7 +95,7 @@ class Exchange:
 
     def _find_answer(self, route: Route) -> Answer:
         """Try the sessions of the route in turn until one brings an answer. Raises Unanswered or PeerLeft."""
-        failure = Unanswered(503, NOT_CONNECTED, False)
+        failure: Unanswered | None = None
         upload = self._upload
         for member in route.in_turn():
             for fresh in (False, True):
@@ -108,7 +107,7 @@ class Exchange:
                     raise failure
                 if not failure.stale:
                     break
-        raise failure
+        raise failure or Unanswered(503, NOT_CONNECTED, False)
 
     def _try(self, member: Member, fresh: bool) -> Answer:
         """One try: send the request, read the head of the answer. Raises Unanswered or PeerLeft."""
@@ -141,21 +140,25 @@ class Exchange:
                 stream.target = member.target
                 stream.open(Open(member.target, self._connection.peer), data)
             if upload is not None and not upload.complete:
-                upload.start(stream)
+                upload.start(stream, front.config.response_timeout)
             got = self._read_head(stream)
         except BaseException as error:
             self._abandon(member, stream)
             if isinstance(error, PeerLeft) or not isinstance(error, Exception):
                 raise
             raise self._failure(error, reused) from None
-        if type(got) is not Answer:
+        if type(got) is not tuple:
             raise self._ended(got, member, stream, before, reused)
+        if upload is not None:
+            upload.answered()
         stream.connection.deadline = math.inf
-        got.begin(member, stream, upload, before, received)
-        return got
+        answer = Answer(visitor, request, got[0], got[1], member, stream, upload)
+        answer.sent_before = before
+        answer.received_before = received
+        return answer
 
     def _read_head(self, stream: Stream) -> Any:
-        """The answer as far as its final head, or what came instead of one: a message, or None for a lost stream."""
+        """The answer's final head and the bytes behind it; or what came instead: a message, None for a lost stream."""
         data = b""
         while True:
             got = stream.read()
@@ -171,7 +174,7 @@ class Exchange:
                 if response.status >= 200 or response.status == 101:
                     if response.status == 101 and not (self._request.upgrade and response.upgrade):
                         raise HeadError(502, "the upstream switches protocols unasked")
-                    return Answer(self._visitor, self._request, response, data[response.end :])
+                    return response, data[response.end :]
                 if self._request.minor == 1:
                     self._to_visitor(interim_to_visitor(response))
                 data = data[response.end :]
@@ -195,7 +198,7 @@ class Exchange:
         if upload is not None and upload.broken:
             return PeerLeft("the visitor has left within its upload")
         if upload is not None and upload.malformed:
-            return HeadError(400, upload.malformed)
+            return Unanswered(400, upload.malformed, False)
         repeatable = self._request.method in _IDEMPOTENT
         if isinstance(error, TimedOut):
             return Unanswered(504, TOO_SLOW, False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from appliance.config.http_server import HttpServerConfig
 from appliance.server.visitor import Visitor
-from appliance.transport.connection import Connection, peer_name, tune
+from appliance.transport.connection import Connection, peer_name
 from appliance.transport.listener import Acceptor
 from appliance.tunnel.counters import HttpCounters
 from appliance.tunnel.router import Router
@@ -53,7 +53,6 @@ class HttpFront:
             visitor.connection.close()
 
     def _serve(self, sock: Any, address: Any) -> None:
-        tune(sock)
         peer = peer_name(address)
         host = peer.rpartition(":")[0].strip("[]")
         visitor = Visitor(self, Connection(sock, peer), host.encode(), self._is_trusted(host))

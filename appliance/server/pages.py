@@ -7,6 +7,7 @@ import string
 from functools import cache
 
 from appliance.config.build import web_directory
+from appliance.transport.clock import date_now
 from appliance.wire.http1 import RequestHead, field_value
 
 TITLES = {
@@ -60,6 +61,7 @@ def page(status: int, text: str, request: RequestHead | None, keep_alive: bool, 
         body = f"{status} {text}\n".encode()
     lines = [
         b"HTTP/1.1 %d %b" % (status, REASONS.get(status, b"Error")),
+        b"Date: " + date_now(),
         b"Content-Type: text/%b; charset=utf-8" % (b"html" if browser else b"plain"),
         b"Content-Length: %d" % len(body),
         b"Cache-Control: no-store",

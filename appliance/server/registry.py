@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
+import re
 import time
 
+from gevent import Timeout
 from gevent.event import Event
 
 from appliance.config.http_server import HttpServerConfig
 from appliance.transport import tasks
 from appliance.transport.channel import Channel
-from appliance.transport.connection import Connection
+from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.stream import Stream
 from appliance.tunnel.counters import ControlCounters
 from appliance.tunnel.pool import Pool
 from appliance.tunnel.router import Member, Router
 from appliance.tunnel.session import Session
 from appliance.wire import frames
-from appliance.wire.address import AddressError, Upstream, join_host_port, parse_target
+from appliance.wire.address import AddressError, Upstream, join_host_port, parse_upstream
 from appliance.wire.frames import FrameError
 from appliance.wire.messages import Evicted, Grow, Hello, MessageError, Offer, Update, Welcome
 
 HELLO_SECONDS = 10.0
+
+_host_header = re.compile(r"[A-Za-z0-9._~:\[\]-]{0,260}").fullmatch
 
 log = logging.getLogger("sluice.session")
 
@@ -63,10 +68,11 @@ class Registry:
     def attend(self, connection: Connection) -> None:
         """Serve a client's control channel until it ends."""
         channel = Channel(connection, server=True, plain=self._plain, heartbeat_seconds=self._config.heartbeat)
-        connection.deadline = time.monotonic() + HELLO_SECONDS
         peer = connection.peer
         try:
-            hello = channel.receive()
+            # Not the channel's deadline, which anything that is heard puts off.
+            with Timeout(HELLO_SECONDS, TimedOut(errno.ETIMEDOUT, "no hello came in time")):
+                hello = channel.receive()
             if not isinstance(hello, Hello):
                 raise MessageError("the first message is not hello")
             offers = read_offers(hello.upstreams)
@@ -75,8 +81,8 @@ class Registry:
             channel.close(_close_code(error), str(error))
             return
         except OSError as error:
-            log.info("client %s left before it said hello: %s", peer, error)
-            channel.close()
+            log.info("client %s left before it said hello: %s", peer, _reason(error))
+            channel.close(frames.POLICY, _reason(error))
             return
         attendance = Attendance(self, channel, hello, peer)
         reason = "closed"
@@ -97,7 +103,7 @@ class Registry:
             log.warning("client %s at %s is disconnected: %s", hello.client_id, peer, error)
             channel.close(_close_code(error), str(error))
         except OSError as error:
-            reason = str(error)
+            reason = attendance.ended_by or _reason(error)
         finally:
             channel.close()
             self._leave(attendance)
@@ -136,7 +142,7 @@ class Registry:
         )
 
     def pool_for(self, attendance: Attendance) -> Pool:
-        return Pool(attendance.ask, self._config.warm_streams, self._most_streams)
+        return Pool(attendance.ask, attendance.fault, self._config.warm_streams, self._most_streams)
 
     def close(self, reason: str) -> None:
         """End all sessions."""
@@ -153,6 +159,7 @@ class Attendance:
         self._wanted = 0
         self.wake = Event()
         self.over = Event()
+        self.ended_by = ""  # why this side has closed the channel
         self.session = Session(hello.client_id, peer, hello.version, registry.pool_for(self))
 
     def ask(self, count: int) -> None:
@@ -162,17 +169,19 @@ class Attendance:
 
     def welcome(self, config: HttpServerConfig) -> None:
         session = self.session
-        self._channel.send(
-            Welcome(session.session_id, session.secret, config.heartbeat, config.warm_streams)
-        )
+        self._channel.send(Welcome(session.session_id, session.secret, config.heartbeat, config.warm_streams))
         tasks.spawn("heartbeat", self._beat, config.heartbeat)
 
     def evict(self, reason: str) -> None:
-        try:
-            self._channel.send(Evicted(reason))
-        except OSError:
-            pass
+        """Without waiting: the client may be long gone, and the one that comes after it must not wait for that."""
+        self.ended_by = reason
+        self._channel.send_now(Evicted(reason))
         self._channel.close(frames.GOING_AWAY, reason)
+
+    def fault(self, error: Exception) -> None:
+        """The client broke the protocol on one of its streams: its session ends. Must not wait."""
+        self.ended_by = f"it broke the protocol on a stream: {error}"
+        self._channel.close(_close_code(error), str(error))
 
     def described(self) -> str:
         return ", ".join(upstream.label for upstream in self.session.upstreams) or "nothing"
@@ -200,9 +209,13 @@ def read_offers(offers: tuple[Offer, ...]) -> list[tuple[Upstream, str]]:
     read: dict[str, tuple[Upstream, str]] = {}
     for offer in offers:
         try:
-            upstream = parse_target(offer.target, offer.pattern)
+            upstream = parse_upstream(f"{offer.pattern or '*'}={offer.target}")
         except AddressError as error:
             raise MessageError(f"an upstream is not understood: {error}") from None
+        if upstream.pattern != offer.pattern:
+            raise MessageError(f"{offer.pattern!r} is not a name that can be served")
+        if not _host_header(offer.host_header):
+            raise MessageError(f"{offer.host_header!r} is not a Host header")
         if offer.pattern in read:
             raise MessageError(f"{offer.pattern or '*'} is offered twice")
         read[offer.pattern] = (upstream, offer.host_header)
@@ -211,6 +224,10 @@ def read_offers(offers: tuple[Offer, ...]) -> list[tuple[Upstream, str]]:
 
 def _own_host(upstream: Upstream) -> bytes:
     return join_host_port(upstream.host, upstream.port).encode() if upstream.host else b"localhost"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _close_code(error: Exception) -> int:

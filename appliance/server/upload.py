@@ -25,7 +25,18 @@ class Upload:
     visitor left before its end; `malformed`: what was wrong with its chunks.
     """
 
-    __slots__ = ("_decoder", "_greenlet", "_left", "_visitor", "broken", "complete", "first", "malformed", "untouched")
+    __slots__ = (
+        "_decoder",
+        "_greenlet",
+        "_left",
+        "_patience",
+        "_visitor",
+        "broken",
+        "complete",
+        "first",
+        "malformed",
+        "untouched",
+    )
 
     def __init__(self, visitor: Visitor, request: RequestHead) -> None:
         """Takes its part of the visitor's buffer. Raises HeadError for chunks that are malformed."""
@@ -33,6 +44,7 @@ class Upload:
         self._greenlet: Any = None
         self._decoder: ChunkedDecoder | None = None
         self._left = 0
+        self._patience = 0.0  # seconds for the answer to begin, from the last byte that was sent; 0: it has begun
         self.untouched = True
         self.broken = False
         self.malformed = ""
@@ -54,9 +66,14 @@ class Upload:
             self.complete = not self._left
         visitor.buffer = buffer[used:]
 
-    def start(self, stream: Stream) -> None:
-        """Carry the rest to the stream, in a greenlet of its own."""
+    def start(self, stream: Stream, patience_seconds: float) -> None:
+        """Carry the rest to the stream, in a greenlet of its own. While it goes on, the answer may take its time."""
+        self._patience = patience_seconds
         self._greenlet = tasks.spawn("upload", self._run, stream)
+
+    def answered(self) -> None:
+        """The answer has begun: how long it takes from now on is its own affair."""
+        self._patience = 0.0
 
     def stop(self) -> None:
         """End the greenlet, where there is one."""
@@ -73,14 +90,20 @@ class Upload:
             else:
                 self._carry_chunks(stream)
             self.complete = True
+            self._extend(stream)
         except ChunkedError as error:
             self.malformed = str(error)
             stream.close()  # whoever reads the answer is told by this
         except OSError:
             stream.close()
 
-    def _next(self) -> memoryview:
+    def _extend(self, stream: Stream) -> None:
+        if self._patience:
+            stream.connection.deadline = time.monotonic() + self._patience
+
+    def _next(self, stream: Stream) -> memoryview:
         connection = self._visitor.connection
+        self._extend(stream)
         connection.deadline = time.monotonic() + STALL_SECONDS
         try:
             data = connection.read()
@@ -95,7 +118,7 @@ class Upload:
 
     def _carry_counted(self, stream: Stream) -> None:
         while self._left:
-            data = self._next()
+            data = self._next(stream)
             size = len(data)
             if size > self._left:
                 self._visitor.buffer = bytes(data[self._left :])
@@ -108,7 +131,7 @@ class Upload:
         decoder = self._decoder
         assert decoder is not None
         while not decoder.done:
-            data = self._next()
+            data = self._next(stream)
             parts, used = self._decode(data)
             if used < len(data):
                 self._visitor.buffer = bytes(data[used:])

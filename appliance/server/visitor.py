@@ -28,7 +28,7 @@ _request_numbers = itertools.count(1)
 
 
 class Visitor:
-    """One connection. `address`: the visitor's IP as bytes; `scheme`: http or https; `trusted`: it is a proxy of ours."""
+    """One connection. `address`: the visitor's IP; `scheme`: http or https; `trusted`: it is a proxy of ours."""
 
     __slots__ = ("address", "buffer", "connection", "front", "scheme", "trusted")
 
@@ -75,7 +75,12 @@ class Visitor:
                 if not searched:
                     connection.deadline = time.monotonic() + self.front.config.head_timeout
                 searched = len(buffer)
-            data = connection.read()
+            try:
+                data = connection.read()
+            except TimedOut:
+                if buffer:
+                    raise
+                return None  # idle, as browsers leave their connections: nobody was turned away
             if not data:
                 return None
             buffer += data
@@ -96,16 +101,19 @@ class Visitor:
             pass
 
     def linger(self) -> None:
-        """End our direction, then hear the visitor out within limits."""
+        """End our direction, then hear the visitor out within limits, so that what was sent arrives."""
         connection = self.connection
         connection.deadline = time.monotonic() + LINGER_SECONDS
-        connection.shutdown_write()
         left = LINGER_BYTES
-        while left > 0:
-            size = len(connection.read())
-            if not size:
-                return
-            left -= size
+        try:
+            connection.shutdown_write()
+            while left > 0:
+                size = len(connection.read())
+                if not size:
+                    return
+                left -= size
+        except OSError:
+            pass  # it has gone, or goes on for too long: the connection is closed next, either way
 
 
 def _skip_empty_lines(buffer: bytes) -> bytes:

@@ -24,7 +24,9 @@ class ChannelClosed(ConnectionError):
 class Channel:
     """Messages over a connection. Nothing heard within PATIENCE heartbeats ends it with TimedOut."""
 
-    def __init__(self, connection: Connection, server: bool, plain: bool, heartbeat_seconds: float, early: bytes = b"") -> None:
+    def __init__(
+        self, connection: Connection, server: bool, plain: bool, heartbeat_seconds: float, early: bytes = b""
+    ) -> None:
         """`early`: bytes that came with the upgrade. Raises FrameError."""
         self._connection = connection
         self._mask = not server
@@ -63,6 +65,11 @@ class Channel:
 
     def send(self, message: messages.Message) -> None:
         self._write(TEXT, messages.encode(message))
+
+    def send_now(self, message: messages.Message) -> None:
+        """Without waiting: a last word to a peer that may be long gone. Unsaid while another message is on its way."""
+        if not self._connection.closed and not self._connection.writing:
+            self._connection.write_now(self._frame(TEXT, messages.encode(message)))
 
     def ping(self) -> None:
         self._write(PING, b"%d" % (time.monotonic_ns() // 1000))

@@ -11,10 +11,10 @@ import logging
 import math
 import socket
 import struct
+from _socket import socket as NativeSocket
 from collections.abc import Callable
 from typing import Any
 
-from _socket import socket as NativeSocket
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
@@ -63,6 +63,7 @@ class Connection:
         "_io",
         "_left",
         "_reader",
+        "_refused",
         "_socket",
         "_unsent",
         "_write_io",
@@ -85,6 +86,7 @@ class Connection:
         self._write_io: Any = None
         self._writer: greenlet | None = None
         self._unsent = False
+        self._refused = False  # a write has failed: the peer has cut the connection off
         self._left = False
         self.deadline = math.inf
         self.dependant: Connection | None = None
@@ -121,9 +123,18 @@ class Connection:
         reader = self._reader
         if reader is not None:
             reader.switch()
-        elif self.on_idle is None or not self.on_idle():
+        elif self.on_idle is None or not self._taken():
             self._io.stop()  # nobody wants it now; the next reader turns it on again
             self._armed = False
+
+    def _taken(self) -> bool:
+        """Ask `on_idle`. Its crash ends the connection: the hub would call it again and again."""
+        try:
+            return self.on_idle is not None and self.on_idle()
+        except Exception:
+            log.exception("a connection at rest crashed; please report this")
+            self.close()
+            return True
 
     def wait_writable(self) -> None:
         """Wait until the socket takes more. Raises TimedOut, PeerLeft or Closed."""
@@ -142,13 +153,13 @@ class Connection:
                 self._write_io.stop()
 
     def interrupt(self, error: Exception) -> None:
-        """Raise `error` in whoever waits on this connection. Only from the hub, or for other greenlets than one's own."""
+        """Raise `error` in whoever waits on this connection, at once or, where that is not the hub's, soon."""
         current = getcurrent()
         for waiting in (self._reader, self._writer):
-            if waiting is None or waiting is current:
+            if waiting is None:
                 continue
             if current is self._hub:
-                waiting.throw(error)
+                self._throw(waiting, error)
             else:
                 self._hub.loop.run_callback(self._throw, waiting, error)
 
@@ -183,9 +194,13 @@ class Connection:
         while True:
             self.wait_readable()
             try:
-                return _view[: self._socket.recv_into(_buffer)]
+                size = self._socket.recv_into(_buffer)
             except BlockingIOError:
                 continue
+            if not size and self._refused:
+                # The failed write has taken the error away: what follows the bytes that still came is no regular end.
+                raise ConnectionResetError(errno.ECONNRESET, "the peer has reset the connection")
+            return _view[:size]
 
     def read_ready(self) -> memoryview | None:
         """What is there now, without waiting; empty at the end of the stream, None where nothing is."""
@@ -201,6 +216,9 @@ class Connection:
                 sent = self._socket.send(data)
             except BlockingIOError:
                 sent = 0
+            except OSError:
+                self._refused = True
+                raise
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
@@ -215,6 +233,9 @@ class Connection:
                 sent = self._socket.sendmsg(parts)
             except BlockingIOError:
                 sent = 0
+            except OSError:
+                self._refused = True
+                raise
             if sent == sum(map(len, parts)):
                 return
             self._write_rest(b"".join(parts)[sent:])
@@ -234,10 +255,15 @@ class Connection:
                     rest = rest[self._socket.send(rest) :]
                 except BlockingIOError:
                     continue
+                except OSError:
+                    self._refused = True  # what the peer has said before may still be read
+                    raise
         except BaseException:
-            self.abort()  # part of it is gone: nothing sensible can follow
+            if not self._refused:
+                self.abort()  # part of it is gone: nothing sensible can follow
             raise
-        self._unsent = False
+        finally:
+            self._unsent = False
 
     def write_now(self, data: bytes) -> None:
         """Send a few bytes from where nothing may wait, as from the hub; a peer that takes none is cut off."""
@@ -299,7 +325,7 @@ class Connection:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             except OSError:
                 pass
-            self.close()
+            Connection.close(self)  # not a subclass's, which may end politely
 
 
 def _native(sock: Any) -> NativeSocket:

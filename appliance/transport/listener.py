@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from _socket import socket as NativeSocket
 from collections.abc import Callable
 from typing import Any
 
-from _socket import socket as NativeSocket
 from gevent import get_hub
 
 from appliance.transport import tasks
+from appliance.transport.connection import tune
 
 BACKLOG = 4096
 ACCEPT_AT_ONCE = 64  # then the connections there are get their turn
@@ -45,6 +46,7 @@ def _bind(family: int, address: tuple[str, int], both: bool = False) -> NativeSo
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        tune(sock)  # what is accepted inherits it, for nothing
         sock.bind(address)
         sock.listen(BACKLOG)
         sock.setblocking(False)
@@ -60,7 +62,9 @@ class Acceptor:
     `limit`: connections at once; above it new ones wait in the kernel's queue until one has ended.
     """
 
-    def __init__(self, name: str, sockets: list[NativeSocket], serve: Callable[[Any, Any], None], limit: int = 0) -> None:
+    def __init__(
+        self, name: str, sockets: list[NativeSocket], serve: Callable[[Any, Any], None], limit: int = 0
+    ) -> None:
         self._name = name
         self._sockets = sockets
         self._serve = serve
@@ -97,7 +101,7 @@ class Acceptor:
     def _accept(self, sock: NativeSocket) -> None:
         for _ in range(ACCEPT_AT_ONCE):
             if self._limit and self.open >= self._limit:
-                self._pause("the limit of connections at once is reached (--max-connections)")
+                self._pause(f"{self._limit} connections are open, which is the limit")
                 return
             try:
                 descriptor, address = sock._accept()

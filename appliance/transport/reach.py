@@ -6,8 +6,8 @@ import errno
 import os
 import socket
 import time
-
 from _socket import socket as NativeSocket
+
 from gevent import get_hub
 
 from appliance.transport.connection import Connection, TimedOut, peer_name, tune

@@ -61,6 +61,11 @@ class Stream:
 
     # Reading
 
+    @property
+    def holding(self) -> bool:
+        """Whether something has come that nobody has asked for yet: no event of the socket will tell of it."""
+        return bool(self._later)
+
     def read(self) -> list[Any] | Any | None:
         """What came next: pieces of bytes in a list (good until the next wait), a message, or None at the end.
 

@@ -7,11 +7,16 @@ for each record's head and body) cannot do: 2.3 against 3.0 CPU seconds a GiB ov
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from appliance.transport.connection import EMPTY, READ_BYTES, Connection
 
 RECORD_BYTES = 16384
+# A memory BIO keeps the memory of the most it ever held for as long as the connection lives, so none is given more at a
+# time. It is also under the size from which the allocator maps memory anew for each piece to send.
+BATCH_BYTES = 4 * RECORD_BYTES
+MAX_OWED_BYTES = 16384  # of TLS's own answers, which a peer may ask for without taking them
 # A read of the socket, and what an incomplete record left in the BIO before it.
 _plain = bytearray(READ_BYTES + RECORD_BYTES)
 _plain_view = memoryview(_plain)
@@ -46,10 +51,14 @@ def client_context(ca_pem: str | None, verify: bool = True) -> ssl.SSLContext:
     return context
 
 
+_read_plain = Connection.read
+_write_plain = Connection.write
+
+
 class TlsConnection(Connection):
     """A Connection under TLS. `handshake` comes before all else."""
 
-    __slots__ = ("_early", "_incoming", "_outgoing", "_tls")
+    __slots__ = ("_decrypt", "_early", "_encrypt", "_incoming", "_outgoing", "_tls")
 
     def __init__(
         self,
@@ -66,14 +75,20 @@ class TlsConnection(Connection):
         super().__init__(sock, peer)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(
-            self._incoming,
-            self._outgoing,
-            server_side=server_name is None,
-            server_hostname=server_name,
-            session=session,
-        )
-        self._early = False  # bytes that came together with the end of the handshake
+        try:
+            self._tls = context.wrap_bio(
+                self._incoming,
+                self._outgoing,
+                server_side=server_name is None,
+                server_hostname=server_name,
+                session=session,
+            )
+        except ValueError as error:
+            Connection.close(self)
+            raise ConnectionError(f"{server_name!r} cannot be the name of a TLS server ({error})") from None
+        self._decrypt: Callable[..., int] = self._tls.read
+        self._encrypt: Callable[..., int] = self._tls.write
+        self._early = False  # what came before and is still to be read: bytes behind the handshake, the peer's end
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -87,93 +102,165 @@ class TlsConnection(Connection):
                 self._tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                self._flush()
+                _write_plain(self, self._outgoing.read())
                 data = super().read()
                 if not data:
                     raise ConnectionResetError("the connection ended within the TLS handshake") from None
                 self._incoming.write(data)
             except ssl.SSLError:
-                self._flush()  # the alert tells the other side why
+                self._answer()  # the alert tells the other side why
                 raise
         self._early = self._incoming.pending > 0
-        self._flush()
+        _write_plain(self, self._outgoing.read())
 
     def read(self) -> memoryview:
+        """As a Connection's. A peer that ends without saying so (close_notify) is believed, too: many do."""
+        incoming = self._incoming
         while True:
-            data = self._decrypt(None) if self._early else self._decrypt(super().read())
-            if data is not None:
-                return data
+            rest = EMPTY
+            if self._early:
+                self._early = False
+            else:
+                data = _read_plain(self)
+                if not data:
+                    return data
+                if len(data) > BATCH_BYTES:
+                    data, rest = data[:BATCH_BYTES], data[BATCH_BYTES:]
+                incoming.write(data)
+            try:
+                size = self._decrypt(RECORD_BYTES, _plain_view)
+            except ssl.SSLWantReadError:
+                size = 0
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                self._early = True
+                return EMPTY
+            # Asking for more than is there would cost an exception for each small message.
+            if rest or (incoming.pending and size):
+                size = self._decrypt_more(size, rest)
+            if self._outgoing.pending:
+                self._answer()
+            if size:
+                return _plain_view[:size]
 
     def read_ready(self) -> memoryview | None:
+        rest = EMPTY
         if self._early:
-            return self._decrypt(None)
-        data = super().read_ready()
-        return None if data is None else self._decrypt(data)
-
-    def _decrypt(self, data: memoryview | None) -> memoryview | None:
-        """The plain bytes in `data` and before it; empty at the end of the stream, None where a record is not whole."""
-        incoming = self._incoming
-        self._early = False
-        if data is not None:
+            self._early = False
+        else:
+            data = super().read_ready()
             if not data:
-                return EMPTY
-            incoming.write(data)
-        decrypt = self._tls.read
-        size = 0
+                return data
+            rest = data
         try:
-            # Asking for more than is there would cost an exception for each small message.
-            while incoming.pending:
-                got = decrypt(RECORD_BYTES, _plain_view[size : size + RECORD_BYTES])  # type: ignore[arg-type]
-                if not got:
-                    break
-                size += got
-        except ssl.SSLWantReadError:
-            pass
+            size = self._decrypt_more(0, rest)
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            return _plain_view[:size] if size else EMPTY
-        if self._outgoing.pending and not self._unsent:
-            self._flush()  # an answer to a key update
+            self._early = True
+            return EMPTY
+        if self._outgoing.pending:
+            self._answer()
         return _plain_view[:size] if size else None
 
+    def _decrypt_more(self, size: int, rest: memoryview) -> int:
+        """Decrypt all whole records, and those in `rest`, behind the first `size` plain bytes; returns how many there are.
+
+        Raises ssl.SSLZeroReturnError or ssl.SSLEOFError where the end of the stream is all that came.
+        """
+        incoming = self._incoming
+        while True:
+            try:
+                while incoming.pending:
+                    size += self._decrypt(RECORD_BYTES, _plain_view[size : size + RECORD_BYTES])
+            except ssl.SSLWantReadError:
+                pass
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                if not size:
+                    raise
+                self._early = True  # the next read meets the end again
+                return size
+            if not rest:
+                return size
+            incoming.write(rest[:BATCH_BYTES])
+            rest = rest[BATCH_BYTES:]
+
+    def _answer(self) -> None:
+        """Send what TLS itself has to say (key updates, alerts) as far as that needs no waiting: the plain bytes are
+        out, and this may be the hub. The rest goes before what is written next."""
+        outgoing = self._outgoing
+        if not self._unsent:
+            answer = outgoing.read()
+            try:
+                sent = self._socket.send(answer)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # reading will show it
+            if sent < len(answer):
+                outgoing.write(answer[sent:])
+        if outgoing.pending > MAX_OWED_BYTES:
+            self.abort()
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._encrypt(data)
-        self._flush()
+        size = len(data)
+        if size > RECORD_BYTES or self._unsent:
+            self.write_parts([data])
+        elif size:
+            self._encrypt(data)
+            _write_plain(self, self._outgoing.read())
 
     def write_parts(self, parts: list[Any]) -> None:
-        for part in parts:
-            self._encrypt(part)
-        self._flush()
+        if self._unsent:
+            raise RuntimeError("two greenlets write one connection")
+        outgoing = self._outgoing
+        ours = False  # whether nobody else can change what is still to be encrypted
+        while parts:
+            view = memoryview(parts[0])
+            parts = parts[1:]
+            while view:
+                self._encrypt(view[:RECORD_BYTES])  # one call is one record, whatever is given to it
+                view = view[RECORD_BYTES:]
+                if outgoing.pending < BATCH_BYTES:
+                    continue
+                batch = outgoing.read()
+                sent = self._send(batch)
+                if sent == len(batch):
+                    continue
+                if not ours:
+                    view = memoryview(b"".join([view, *parts]))  # the shared buffer changes while we wait
+                    parts = []
+                    ours = True
+                self._write_rest(batch[sent:])
+        if outgoing.pending:
+            _write_plain(self, outgoing.read())
 
     def write_now(self, data: bytes) -> None:
         if self._unsent:
             return self.abort()
-        self._encrypt(data)
+        try:
+            self._encrypt(data)
+        except ssl.SSLError:  # nothing can follow our own end
+            return self.abort()
         return super().write_now(self._outgoing.read())
 
-    def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
-        encrypt = self._tls.write
-        size = len(data)
-        if size <= RECORD_BYTES:
-            if size:
-                encrypt(data)
-            return
-        view = memoryview(data)
-        for start in range(0, size, RECORD_BYTES):
-            encrypt(view[start : start + RECORD_BYTES])  # one call is one record, whatever is given to it
-
-    def _flush(self) -> None:
-        """Send what is encrypted. By pieces under the size from which the allocator maps memory anew each time."""
-        outgoing = self._outgoing
-        while True:
-            super().write(outgoing.read(65536))
-            if not outgoing.pending:
-                return
+    # Ending
 
     def shutdown_write(self) -> None:
         """Say that no more will come (close_notify). Peers that take it for the end of both directions are many:
         between our own programs the end of a direction is a message."""
+        self._seal_end()
+        _write_plain(self, self._outgoing.read())
+
+    def close(self) -> None:
+        """As a Connection's. Says so first (close_notify): some peers else take what came last for cut off."""
+        if not self.closed and not self._unsent:
+            self._seal_end()
+            if self._outgoing.pending:
+                self._answer()
+        super().close()
+
+    def _seal_end(self) -> None:
+        unread = self._incoming.read()  # OpenSSL would look for the peer's end in it, and lose it
         try:
             self._tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass  # the peer's own end is still to come
-        self._flush()
+        except ssl.SSLError:
+            pass  # the peer's end is still to come, or that of the handshake
+        self._incoming.write(unread)

@@ -14,8 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gevent.event import AsyncResult
-from gevent.timeout import Timeout
+from gevent.event import Event
 
 from appliance.transport.stream import Stream
 from appliance.wire.frames import FrameError
@@ -34,20 +33,39 @@ class NoStream(ConnectionError):
     """No stream came in time, or the session ended while waiting."""
 
 
+class Taker:
+    """Who waits for a stream, and what it gets. `fresh`: none that is bound already."""
+
+    __slots__ = ("fresh", "served", "stream", "target")
+
+    def __init__(self, target: str, fresh: bool) -> None:
+        self.target = target
+        self.fresh = fresh
+        self.stream: Stream | None = None
+        self.served = Event()
+
+    def serve(self, stream: Stream | None) -> None:
+        """None: there will be none."""
+        self.stream = stream
+        self.served.set()
+
+
 class Pool:
-    """`ask`: called with how many more streams the client should open; it must not wait.
+    """`ask`: called with how many more streams the client should open; `fault`: with what a client did that breaks
+    the protocol. Neither may wait.
 
     `warm`: idle streams to keep; `most`: streams at once.
     """
 
-    def __init__(self, ask: Callable[[int], None], warm: int, most: int) -> None:
+    def __init__(self, ask: Callable[[int], None], fault: Callable[[Exception], None], warm: int, most: int) -> None:
         self._ask = ask
+        self._fault = fault
         self._warm = warm
         self._most = most
         self._idle: list[Stream] = []  # the last one given back is taken first: it is the warmest
         self._bound: dict[str, list[Stream]] = {}
         self._releasing: set[Stream] = set()
-        self._waiting: deque[AsyncResult] = deque()
+        self._waiting: deque[Taker] = deque()
         self._all: set[Stream] = set()
         self._asked = 0
         self._asked_at = 0.0
@@ -92,27 +110,44 @@ class Pool:
             if len(self._idle) + self._asked < self._warm >> 1:
                 self.top_up()
             return stream
-        return self._wait(seconds)
+        return self._wait(Taker(target, fresh), seconds)
 
-    def _wait(self, seconds: float) -> Stream:
+    def _wait(self, taker: Taker, seconds: float) -> Stream:
         if self.closed:
             raise NoStream("the client has gone")
-        result: AsyncResult = AsyncResult()
-        self._waiting.append(result)
+        self._waiting.append(taker)
         self.top_up()
+        if len(self._all) >= self._most and len(self._releasing) < len(self._waiting):
+            self._free_one()
         try:
-            stream: Stream = result.get(timeout=seconds)
-        except Timeout:
-            raise NoStream(f"the client opened no stream within {seconds:g} seconds") from None
+            taker.served.wait(seconds)
+        except BaseException:
+            if taker.stream is not None:  # it came, and who waited is being ended
+                self.discard(taker.stream)
+            raise
         finally:
-            if not result.ready():
-                self._waiting.remove(result)
-        return stream
+            if not taker.served.is_set():
+                self._waiting.remove(taker)
+        # What came in the moment in which time was up counts: nobody else would give it back.
+        stream = taker.stream
+        if stream is not None:
+            return stream
+        if taker.served.is_set():
+            raise NoStream("the client has gone")
+        raise NoStream(f"the client opened no stream within {seconds:g} seconds")
+
+    def _free_one(self) -> None:
+        """There can be no more streams, and somebody waits: the coldest of those bound to another upstream is freed."""
+        bound = [stream for streams in self._bound.values() for stream in streams]
+        if bound:
+            self._unbind(min(bound, key=lambda stream: stream.since))
 
     def give_back(self, stream: Stream) -> None:
         """A stream whose upstream connection can carry the next request to the same upstream."""
         if self.closed:
             self.discard(stream)
+            return
+        if self._waiting and not stream.holding and self._serve_waiting(stream):
             return
         stream.state = BOUND
         stream.since = time.monotonic()
@@ -121,6 +156,19 @@ class Pool:
             bound = self._bound[stream.target] = []
         bound.append(stream)
         stream.connection.arm()
+        if stream.holding:
+            self._heard(stream)
+        elif self._waiting and len(self._all) >= self._most:
+            self._unbind(stream)  # who waits wants another upstream, and there can be no more streams
+
+    def _serve_waiting(self, stream: Stream) -> bool:
+        """Give a stream that is bound to the first who waits for that; False: nobody does."""
+        for taker in self._waiting:
+            if taker.target == stream.target and not taker.fresh:
+                self._waiting.remove(taker)
+                taker.serve(stream)
+                return True
+        return False
 
     def release(self, stream: Stream, heard_finish: bool = False) -> None:
         """A stream whose upstream connection is of no more use: end our direction and wait for the client's end.
@@ -128,6 +176,7 @@ class Pool:
         `heard_finish`: the client's direction has ended already. Not from the hub.
         """
         try:
+            stream.connection.deadline = time.monotonic() + RELEASE_SECONDS
             stream.send(Finish())
         except OSError:
             self.discard(stream)
@@ -138,11 +187,19 @@ class Pool:
             self._rest_idle(stream)
         else:
             self._rest_releasing(stream)
+            if stream.holding:
+                self._heard(stream)
 
     def discard(self, stream: Stream) -> None:
         """Close a stream that must not be used again."""
         self._forget(stream)
         stream.close()
+
+    def fail(self, stream: Stream, error: Exception) -> None:
+        """The client broke the protocol on this stream: close it, saying why, and let the session end."""
+        self._forget(stream)
+        stream.fail(error)
+        self._fault(error)
 
     def close(self) -> None:
         """The session is over: close what rests; what is in use ends by itself."""
@@ -150,20 +207,21 @@ class Pool:
         for stream in tuple(self._all):
             if stream.state != IN_USE:
                 self.discard(stream)
-        for result in self._waiting:
-            result.set_exception(NoStream("the client has gone"))
+        for taker in self._waiting:
+            taker.serve(None)
         self._waiting.clear()
 
     # Resting
 
     def _rest_idle(self, stream: Stream) -> None:
         stream.target = ""
-        while self._waiting:
-            result = self._waiting.popleft()
-            if not result.ready():
-                stream.state = IN_USE
-                result.set(stream)
-                return
+        if self.closed:
+            self.discard(stream)
+            return
+        if self._waiting:
+            stream.state = IN_USE
+            self._waiting.popleft().serve(stream)
+            return
         stream.state = IDLE
         stream.since = stream.heard = time.monotonic()
         self._idle.append(stream)
@@ -174,6 +232,14 @@ class Pool:
         stream.since = time.monotonic()
         self._releasing.add(stream)
         stream.connection.arm()
+
+    def _unbind(self, stream: Stream) -> None:
+        """A bound stream at rest: its upstream connection is not kept any longer."""
+        self._bound[stream.target].remove(stream)
+        self._rest_releasing(stream)
+        stream.send_now(Finish())
+        if stream.connection.closed:
+            self.discard(stream)
 
     def _forget(self, stream: Stream) -> None:
         self._all.discard(stream)
@@ -190,18 +256,19 @@ class Pool:
         if stream.state == IN_USE:
             return False
         try:
-            while True:
+            while stream.state != IN_USE:  # what follows is for who has just been given it
                 got = stream.read_ready()
                 if got is None:
                     stream.heard = time.monotonic()
+                    if stream.connection.closed:  # it takes no answer to its ping
+                        self.discard(stream)
                     return True
                 if isinstance(got, Finish):
                     self._finished(stream)
                 elif stream.state != RELEASING or type(got) is not list:
                     raise MessageError("the client sent what nobody asked for")
         except (FrameError, MessageError) as error:
-            self._forget(stream)
-            stream.fail(error)
+            self.fail(stream, error)
         except (EOFError, OSError):
             self.discard(stream)
         return True
@@ -245,16 +312,14 @@ class Pool:
             if stream.state == RELEASING and rested > RELEASE_SECONDS:
                 self.discard(stream)
             elif stream.state == BOUND and rested > BOUND_SECONDS:
-                self._bound[stream.target].remove(stream)
-                self._rest_releasing(stream)
-                stream.send_now(Finish())
+                self._unbind(stream)
             elif stream.state != RELEASING:
                 if now - max(stream.heard, stream.since) > PONG_BEATS * heartbeat_seconds:
                     self.discard(stream)
                 else:
                     stream.ping_now()
-            if stream.connection.closed:
-                self.discard(stream)
+                    if stream.connection.closed:
+                        self.discard(stream)
         self._shrink(now)
         self.top_up()
 

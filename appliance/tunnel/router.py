@@ -10,6 +10,7 @@ from appliance.tunnel.session import Session
 from appliance.wire.address import AddressError, host_key
 
 MAX_CACHED_HOSTS = 4096  # spellings of Host headers; a visitor may make up as many as it likes
+MAX_CACHED_BYTES = 300  # of one spelling: no name that can be offered is longer, a Host header can be
 MAX_GONE = 4096  # names remembered after their last client has left
 
 
@@ -63,7 +64,8 @@ class Router:
             route = self._look_up(host)
             if len(self._found) >= MAX_CACHED_HOSTS:
                 self._found.clear()
-            self._found[host] = route
+            if host is None or len(host) <= MAX_CACHED_BYTES:
+                self._found[host] = route
             return route
 
     def _look_up(self, host: bytes | None) -> Route | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 MAX_HOST_LENGTH = 253  # RFC 1035, section 2.3.4, as text
 _AUTHORITY = re.compile(r"(?:([A-Za-z0-9_.-]+)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{0,5}))?")
+_BROWSE = "?browse=true"
 _DEFAULT_PORT = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SERVER_SCHEMES = {"wss": "wss", "ws": "ws", "https": "wss", "http": "ws"}
 
@@ -29,6 +30,7 @@ class Upstream:
     port: int
     path: str  # of a socket or directory, else ""
     insecure: bool
+    browse: bool = False  # a directory whose contents may be listed
 
     @property
     def label(self) -> str:
@@ -85,7 +87,8 @@ def parse_target(text: str, pattern: str = "") -> Upstream:
     if not text.isprintable():
         raise AddressError(f"upstream {text!r} has control characters")
     if text.startswith("/"):
-        return Upstream(pattern, text, "directory", "", 0, text, False)
+        path = text.removesuffix(_BROWSE)
+        return Upstream(pattern, text, "directory", "", 0, path, False, browse=path != text)
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         path = path[2:] if path.startswith("///") else path
@@ -136,13 +139,9 @@ def join_host_port(host: str, port: int) -> str:
 def _http_target(text: str, pattern: str) -> Upstream:
     scheme, authority, path, query = _split_url(text, "http")
     if scheme not in ("http", "https"):
-        raise AddressError(
-            f"upstream {text!r}: {scheme!r} is none of http://, https://, unix:/socket, /directory"
-        )
+        raise AddressError(f"upstream {text!r}: {scheme!r} is none of http://, https://, unix:/socket, /directory")
     if path not in ("", "/"):
-        raise AddressError(
-            f"upstream {text!r} has a path: leave it out, visitors' paths are passed as they are"
-        )
+        raise AddressError(f"upstream {text!r} has a path: leave it out, visitors' paths are passed as they are")
     host, port = _host_port(authority, text)
     if port is None:
         if re.fullmatch(r"[0-9]+", host):

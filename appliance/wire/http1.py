@@ -84,14 +84,10 @@ def _underscored(name: bytes) -> Iterable[bytes]:
     parts = name.split(b"-")
     for joints in itertools.product(b"-_", repeat=len(parts) - 1):
         if b"_"[0] in joints:
-            yield b"".join(
-                part + bytes([joint]) for part, joint in zip(parts, joints, strict=False)
-            ) + parts[-1]
+            yield b"".join(part + bytes([joint]) for part, joint in zip(parts, joints, strict=False)) + parts[-1]
 
 
-_REQUEST_FIELDS.update(
-    {spelling: HOP for name in tuple(_REQUEST_FIELDS) for spelling in _underscored(name)}
-)
+_REQUEST_FIELDS.update({spelling: HOP for name in tuple(_REQUEST_FIELDS) for spelling in _underscored(name)})
 
 # Fields that a trailer section may not carry (RFC 9110 6.5.1): framing, routing, what the edge owns,
 # and what asks, authenticates or describes the content.
@@ -190,7 +186,8 @@ def parse_request(data: bytes, start: int = 0, searched: int = 0) -> RequestHead
                 raise HeadError(400, "the request has several Host headers")
             request.host = value
         elif kind == CONNECTION:
-            nominated = _connection(request, value, nominated)
+            if value != b"keep-alive" or minor == 0:  # says nothing new, and names nothing
+                nominated = _connection(request, value, nominated)
         elif kind == LENGTH:
             _request_length(request, value)
         elif kind == CODING:
@@ -242,9 +239,7 @@ def _request_coding(request: RequestHead, value: bytes) -> None:
     request.length = CHUNKED
 
 
-def _connection(
-    head: RequestHead | ResponseHead, value: bytes, nominated: list[bytes] | None
-) -> list[bytes]:
+def _connection(head: RequestHead | ResponseHead, value: bytes, nominated: list[bytes] | None) -> list[bytes]:
     """Note what a Connection field says; returns the lower-case options named so far."""
     options = [option.strip(b" \t") for option in value.lower().split(b",")]
     if b"close" in options:
@@ -322,9 +317,7 @@ def parse_response(data: bytes, method: bytes, start: int = 0) -> ResponseHead |
     if match.end() - start > MAX_HEAD_BYTES:
         raise HeadError(502, "the upstream's head is over 64 KiB")
     minor_text, status_text, reason, block = match.groups()
-    response = ResponseHead(
-        int(status_text), reason or b"", 0 if minor_text == b"0" else 1, match.end()
-    )
+    response = ResponseHead(int(status_text), reason or b"", 0 if minor_text == b"0" else 1, match.end())
     keep = response.lines
     look_up = _RESPONSE_FIELDS.get
     nominated: list[bytes] | None = None
@@ -343,7 +336,8 @@ def parse_response(data: bytes, method: bytes, start: int = 0) -> ResponseHead |
                 raise HeadError(502, "the upstream's Content-Length is malformed")
             response.announced = value
         elif kind == CONNECTION:
-            nominated = _connection(response, value, nominated)
+            if value != b"keep-alive" or response.minor == 0:
+                nominated = _connection(response, value, nominated)
         elif kind == CODING:
             if chunked or value.lower() != b"chunked":
                 raise HeadError(502, "the upstream's Transfer-Encoding is not understood")

@@ -109,11 +109,16 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Finish:
-    """The end of this direction. `delivered`: from the client, how many payload bytes the upstream was given since
-    `open`: a request of which none was delivered may be sent again elsewhere, whatever its method."""
+    """The end of this direction.
+
+    `delivered`: from the client, how many payload bytes the upstream was given since `open`: a request of which none
+    was delivered may be sent again elsewhere, whatever its method. `reset`: this direction was cut off, and what came
+    may not be all.
+    """
 
     kind: ClassVar[str] = "finish"
     delivered: int = 0
+    reset: bool = False
 
 
 UNREACHABLE, TIMED_OUT, NOT_ALLOWED, UNTRUSTED = "unreachable", "timeout", "not-allowed", "untrusted"
@@ -218,4 +223,5 @@ _CHECKS = {
     "count": _stream_count,
     "delivered": _count,
     "final": _flag,
+    "reset": _flag,
 }

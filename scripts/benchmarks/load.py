@@ -66,9 +66,7 @@ def wrk(program: str, port: int, connections: int, seconds: int, close: bool = F
         command += ["-H", "Connection: close"]
     command.append(f"http://{LOOPBACK}:{port}/small")
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + 30, start_new_session=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, start_new_session=True)
     except subprocess.TimeoutExpired:
         raise LabError(f"wrk did not end within {seconds + 30} s") from None
     if done.returncode != 0:
@@ -99,9 +97,7 @@ class Download(threading.Thread):
             with socket.create_connection((LOOPBACK, self._port), STALL_SECONDS) as connection:
                 # A limit in the kernel: Python's own would cost a poll() before each recv().
                 connection.settimeout(None)
-                connection.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALL_SECONDS, 0)
-                )
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALL_SECONDS, 0))
                 while not self._stopping.is_set():
                     self._one_body(connection)
                     if self._rate is None:
@@ -117,16 +113,11 @@ class Download(threading.Thread):
 
     def _one_body(self, connection: socket.socket) -> None:
         first, last = self._range
-        request = (
-            f"GET /bulk HTTP/1.1\r\nHost: {LOOPBACK}:{self._port}\r\nRange: bytes={first}-{last}\r\n\r\n"
-        )
+        request = f"GET /bulk HTTP/1.1\r\nHost: {LOOPBACK}:{self._port}\r\nRange: bytes={first}-{last}\r\n\r\n"
         connection.sendall(request.encode())
         head, body = _read_head(connection)
         length = last - first + 1
-        if (
-            not head.startswith(b"HTTP/1.1 206")
-            or f"\r\ncontent-length: {length}\r\n".encode() not in head.lower()
-        ):
+        if not head.startswith(b"HTTP/1.1 206") or f"\r\ncontent-length: {length}\r\n".encode() not in head.lower():
             raise LabError(f"unexpected answer to a download: {head[:200]!r}")
         self.received += len(body)
         left = length - len(body)

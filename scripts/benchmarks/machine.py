@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ PACKAGES = {
 }
 # Where scripts/try, scripts/test and people keep virtual environments in a checkout.
 ENVIRONMENTS = (".venv*", ".cache/*", ".cache/*/*")
+BUSY_LOAD = 0.5
 _VERSION_FLAGS = {"nginx": "-v", "haproxy": "-v", "ssh": "-V", "wrk": "-v"}
 _PYTHON_FACTS = """
 import importlib.metadata, platform, ssl
@@ -76,6 +78,14 @@ def describe(python: str, programs: dict[str, str]) -> dict[str, str]:
             done = subprocess.run([programs[name], flag], capture_output=True, text=True)
             facts[name] = version_of(done.stdout + done.stderr)
     return facts
+
+
+def load_before() -> dict[str, str]:
+    """Give the load average as a fact: a busy machine spoils rates and latencies more than CPU figures."""
+    load = os.getloadavg()[0]
+    if load > BUSY_LOAD:
+        print(f"bench: the machine is busy (load average {load:.1f}): rates suffer", file=sys.stderr)
+    return {"load average before the run": f"{load:.1f}"}
 
 
 def cpu_model(cpuinfo: str) -> str:

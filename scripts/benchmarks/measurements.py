@@ -171,9 +171,7 @@ MEASUREMENTS = (
     Measurement("connections", "connections", "A connection per request, 32 at a time", connections),
     Measurement("bulk-1", "bulk", "Download, 1 stream", lambda c, s: bulk(c, s, 1)),
     Measurement("bulk-4", "bulk", "Download, 4 streams at once", lambda c, s: bulk(c, s, 4)),
-    Measurement(
-        "mixed", "mixed", "Small requests, 32 connections, beside a download limited to 50 MB/s", mixed
-    ),
+    Measurement("mixed", "mixed", "Small requests, 32 connections, beside a download limited to 50 MB/s", mixed),
     Measurement("startup", "startup", "Start-up", startup, fresh=True, starts_itself=True),
     Measurement("memory", "memory", "Memory", resident, fresh=True, repeated=False),
 )

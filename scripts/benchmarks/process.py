@@ -126,9 +126,7 @@ class Child:
         try:
             self._process.wait(COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
-            raise LabError(
-                f"a command did not end within {COMMAND_SECONDS:.0f} s\n{self.log_tail()}"
-            ) from None
+            raise LabError(f"a command did not end within {COMMAND_SECONDS:.0f} s\n{self.log_tail()}") from None
 
     def log_tail(self, lines: int = 8) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

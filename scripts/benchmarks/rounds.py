@@ -121,9 +121,7 @@ class Rounds:
         _progress(f"{measurement.name}: {contestant.title}: {figures}")
         return True
 
-    def _attempt(
-        self, contestant: Contestant, what: str, action: Callable[[Contestant], Answer]
-    ) -> Answer | None:
+    def _attempt(self, contestant: Contestant, what: str, action: Callable[[Contestant], Answer]) -> Answer | None:
         """Do it. When it fails: keep the reason with the ends of the logs, stop the contestant, give None."""
         try:
             return action(contestant)

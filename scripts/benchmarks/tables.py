@@ -105,8 +105,7 @@ def _plain_table(measurement: Measurement, samples: Samples) -> Table:
     columns = [column for column in COLUMNS[measurement.group] if _worth_showing(column, samples)]
     baseline = samples.get(BASELINE, [])
     rows = [
-        [contestant_title(name), *(cell(column, own, baseline) for column in columns)]
-        for name, own in samples.items()
+        [contestant_title(name), *(cell(column, own, baseline) for column in columns)] for name, own in samples.items()
     ]
     return Table(measurement.title, ["", *(column.title for column in columns)], rows)
 

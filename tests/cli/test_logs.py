@@ -31,9 +31,7 @@ def test_a_line_in_a_pipe() -> None:
     logs.set_up("info", stream)
     logging.getLogger("appliance.server.app").info("on port %d", 8000)
     logging.getLogger("sluice.client").debug("not shown")
-    assert re.fullmatch(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO    server\.app: on port 8000\n", stream.getvalue()
-    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO    server\.app: on port 8000\n", stream.getvalue())
 
 
 def test_level() -> None:

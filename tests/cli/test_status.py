@@ -165,9 +165,7 @@ def test_refused_token(plain: Server, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err.endswith("refuses the token: pass the server's with --token-file FILE\n")
 
 
-def test_a_server_with_a_certificate_that_nobody_vouches_for(
-    tls: Server, failing: Callable[..., str]
-) -> None:
+def test_a_server_with_a_certificate_that_nobody_vouches_for(tls: Server, failing: Callable[..., str]) -> None:
     del tls.answers[CA_PATH]
     assert "cannot be trusted" in failing(1, tls.tls_url)
     assert "cannot be trusted" in failing(1, tls.tls_url, "--auto-tls=false")
@@ -185,18 +183,14 @@ def test_a_certificate_for_another_name(tls: Server, failing: Callable[..., str]
     assert "IP address mismatch" in line and "--auto-tls-san" in line
 
 
-def test_another_authority_than_the_server_has(
-    tls: Server, failing: Callable[..., str], tmp_path: Path
-) -> None:
+def test_another_authority_than_the_server_has(tls: Server, failing: Callable[..., str], tmp_path: Path) -> None:
     tls.answers[CA_PATH] = (200, certificate(tmp_path, "127.0.0.1")[1])
     assert "cannot be trusted" in failing(1, tls.tls_url)
     assert ("/status", f"Bearer {TOKEN}") not in tls.seen
 
 
 @pytest.mark.parametrize("pem", [b"", b"<html>", b"\xff"])
-def test_something_else_in_place_of_the_authority(
-    tls: Server, failing: Callable[..., str], pem: bytes
-) -> None:
+def test_something_else_in_place_of_the_authority(tls: Server, failing: Callable[..., str], pem: bytes) -> None:
     tls.answers[CA_PATH] = (200, pem)
     assert "has no certificate at" in failing(1, tls.tls_url)
 
@@ -214,9 +208,7 @@ def test_something_else_in_place_of_the_authority(
         (200, b"", "is it a Sluice server?"),
     ],
 )
-def test_other_answers(
-    plain: Server, failing: Callable[..., str], code: int, body: bytes, message: str
-) -> None:
+def test_other_answers(plain: Server, failing: Callable[..., str], code: int, body: bytes, message: str) -> None:
     plain.answers["/status"] = (code, body)
     assert message in failing(1, plain.plain_url)
 

@@ -59,9 +59,7 @@ def test_what_is_missing_or_odd_is_unknown() -> None:
 
 
 def test_a_time_without_zone_is_unknown() -> None:
-    assert "uptime: unknown" in render(
-        {"info": INFO | {"startTime": "2026-01-31T12:23:17"}, "clients": []}, NOW
-    )
+    assert "uptime: unknown" in render({"info": INFO | {"startTime": "2026-01-31T12:23:17"}, "clients": []}, NOW)
 
 
 def test_nothing_moves_the_cursor() -> None:

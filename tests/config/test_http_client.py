@@ -13,9 +13,7 @@ def test_defaults() -> None:
     assert config.host_header is None
 
 
-@pytest.mark.parametrize(
-    "values", [{"client_id": "0" * 32}, {"host_header": "app.test:80"}, {"host_header": ""}]
-)
+@pytest.mark.parametrize("values", [{"client_id": "0" * 32}, {"host_header": "app.test:80"}, {"host_header": ""}])
 def test_accepted(values: dict[str, str]) -> None:
     HttpClientConfig(**GOOD | values)  # type: ignore[arg-type]
 

@@ -289,6 +289,7 @@ CONNECTIONS = [
     Case("HTTP/1.0 keep-alive", "9112 9.3", head("GET /x HTTP/1.0", "Connection: Keep-Alive"), (200,)),
     Case("HTTP/1.0 with a body", "9112 9.3", post("Content-Length: 5", version="1.0"), (200,), CLOSED, bodies=(b"hello",)),
     Case("unknown expectation", "9110 10.1.1", post("Content-Length: 5", "Expect: 200-ok"), (417,), EITHER, forwarded=0),
+    Case("expectation of an unknown Host", "9110 10.1.1", head("POST /x HTTP/1.1", "Content-Length: 5", "Expect: 100-continue", host="unknown.example"), (404,), CLOSED),
     Case("expectation on HTTP/1.0", "9110 10.1.1", post("Content-Length: 5", "Expect: 100-continue", version="1.0"), (200,), CLOSED, unseen=("expect",), bodies=(b"hello",)),
     Case("expectation without a body", "9110 10.1.1", get("Expect: 100-continue"), (200,), unseen=("expect",)),
     Case("upgrade to h2c", "7540 3.2", get("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"), (200,), unseen=("upgrade", "h2c", "http2")),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conformance.conftest import Stage
 from tests.stage.messages import Ended
-from tests.stage.process import PATIENCE_SECONDS
+from tests.stage.process import PATIENCE_SECONDS, eventually
 from tests.stage.upstream import Exchange
 from tests.stage.visitor import Visitor, get, once, request
 
@@ -54,7 +56,7 @@ def test_100_continue_end_to_end(stage: Stage, visitor: Visitor) -> None:
 
 
 def test_100_continue_refused(stage: Stage, visitor: Visitor) -> None:
-    """RFC 9110 10.1.1: a final answer instead of 100; nobody knows whether the body follows, so it is the last."""
+    """RFC 9110 10.1.1: a final answer instead of 100. Whether a body follows is unknown: it is the last."""
 
     def script(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 401 Unauthorized\r\nX-Upstream: python\r\nContent-Length: 2\r\n\r\nno")
@@ -189,7 +191,7 @@ def test_an_upload_is_carried_as_it_comes(stage: Stage, visitor: Visitor, chunke
 
 
 class Receiving:
-    """A script that reads a whole body, if it comes: `started` with the head, `ended` whatever becomes of it."""
+    """Reads a whole body, if it comes. `started`: has the head; `ended`: whatever became of the body."""
 
     def __init__(self) -> None:
         self.started, self.ended = threading.Event(), threading.Event()
@@ -417,3 +419,51 @@ def test_an_upgrade_that_is_refused(stage: Stage, visitor: Visitor, status: str)
     answer = visitor.ask(get("/no", HOST, *UPGRADE))
     assert (answer.status, answer.body) == (int(status[:3]), b"no")
     assert visitor.ask(get("/", HOST)).status == 200
+
+
+# ---- counting
+
+COUNTED = "http_dataplane_requests_total"
+
+
+def test_every_request_is_counted_once(stage: Stage) -> None:
+    """Whatever becomes of it; names and methods that visitors make up are not told apart."""
+    before = stage.tunnel.metrics(COUNTED)
+    for data in (
+        get("/", HOST),
+        get("/", "made-up.example"),
+        request("BREW / HTTP/1.1", f"Host: {HOST}"),
+        request("GET / HTTP/1.1", f"Host: {HOST}", "X : y"),
+        post("/", "Transfer-Encoding: chunked", body=b"malformed\r\n"),
+    ):
+        once(stage.port, data)
+    receiving = stage.upstream.scripts["/counted"] = Receiving()
+    with Visitor(stage.port) as visitor:
+        visitor.send(post("/counted", "Transfer-Encoding: chunked", body=b"1\r\nx\r\n"))
+        passed(receiving.started, "the head is forwarded")
+        visitor.send(b"malformed\r\n")
+        assert visitor.answer().status == 400
+    with Visitor(stage.port) as visitor:
+        receiving = stage.upstream.scripts["/counted"] = Receiving()
+        visitor.send(post("/counted", "Content-Length: 5"))
+        passed(receiving.started, "the head is forwarded")
+        visitor.reset()
+        passed(receiving.ended, "the upstream's side ends")
+
+    eventually(lambda: added(stage, before).total() >= 7, "all are counted")
+    found = added(stage, before)
+    name = "*.python.example"
+    assert (found["200", name, "GET"], found["200", name, "OTHER"], found["404", "unknown", "GET"]) == (1, 1, 1)
+    codes: Counter[str] = Counter()
+    for (code, _, _), count in found.items():
+        codes[code] += count
+    assert codes == {"200": 2, "404": 1, "400": 3, "499": 1}
+
+
+def added(stage: Stage, before: dict[str, float]) -> Counter[tuple[str, str, str]]:
+    """Requests counted since `before`, by code, host and method."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for labels, value in stage.tunnel.metrics(COUNTED).items():
+        label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        found[label["code"], label["host"], label["method"]] = int(value - before.get(labels, 0))
+    return +found

@@ -64,7 +64,7 @@ def test_case(stage: Stage, name: str, witness: str) -> None:
 
 
 def check_log(nginx: NginxWitness, label: str, strays: int, marked: list[Message], torn: int) -> None:
-    """nginx has logged what it answered, and nothing else. What it calls malformed, it logs without a name."""
+    """nginx has logged what it answered and nothing else. What it calls malformed, it logs without a name."""
     refused = [answer for answer in marked if answer.status == 400]
 
     def logged() -> int:

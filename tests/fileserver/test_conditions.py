@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.fileserver.conditions import Validators, precondition, range_applies
-from appliance.fileserver.dates import http_date
+from appliance.wire.dates import http_date
 
 MODIFIED = 784111777
 SAME, BEFORE, AFTER = (http_date(MODIFIED + shift).decode() for shift in (0, -1, 1))

@@ -76,8 +76,7 @@ def test_importing_never_patches() -> None:
 
 def test_the_client_stays_small() -> None:
     found = imported_after(
-        "import appliance.__main__, appliance.cli.compose\n"
-        "import appliance.client.agent, appliance.fileserver.service"
+        "import appliance.__main__, appliance.cli.compose\nimport appliance.client.agent, appliance.fileserver.service"
     )
     assert not found & NOT_IN_CLIENT
     assert "gevent" in found

@@ -80,14 +80,15 @@ class Tunnel:
         result: dict[str, Any] = json.loads(body)
         return result
 
-    def metric(self, sample: str) -> float:
-        """The value of one sample, written as the exposition has it: name{label="value",...}."""
+    def metrics(self, name: str) -> dict[str, float]:
+        """The samples called `name`: their labels as the exposition has them, and values."""
         _, _, body = self.control("/metrics")
+        samples = {}
         for line in body.decode().splitlines():
-            name, _, value = line.rpartition(" ")
-            if name == sample:
-                return float(value)
-        return 0.0
+            sample, _, value = line.rpartition(" ")
+            if sample.partition("{")[0] == name:
+                samples[sample.removeprefix(name)] = float(value)
+        return samples
 
     def connected(self) -> set[str]:
         """The ids of the clients that the server knows."""

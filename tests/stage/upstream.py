@@ -63,8 +63,9 @@ class Exchange:
         head = [f"HTTP/1.1 {status}", f"{MARK}: {self.name}", f"Content-Length: {len(body)}", *lines, "", ""]
         self.send("\r\n".join(head).encode("latin-1") + (body if self.head.method != "HEAD" else b""))
 
-    def gone(self) -> bool:
+    def gone(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait until the other side ends the connection; False when bytes come instead, or time runs out."""
+        self.sock.settimeout(seconds)
         try:
             return not self.sock.recv(1)
         except TimeoutError:

@@ -43,9 +43,7 @@ UPSTREAMS = [
 
 
 @pytest.mark.parametrize(("text", "pattern", "scheme", "host", "port", "path", "insecure"), UPSTREAMS)
-def test_upstream(
-    text: str, pattern: str, scheme: str, host: str, port: int, path: str, insecure: bool
-) -> None:
+def test_upstream(text: str, pattern: str, scheme: str, host: str, port: int, path: str, insecure: bool) -> None:
     upstream = parse_upstream(text)
     assert (upstream.pattern, upstream.scheme, upstream.host, upstream.port) == (pattern, scheme, host, port)
     assert (upstream.path, upstream.insecure) == (path, insecure)
@@ -57,6 +55,13 @@ def test_labels_are_what_status_shows() -> None:
     assert parse_upstream("example.com=http://localhost:8000").label == "example.com=http://localhost:8000"
     assert parse_upstream("127.0.0.1:8080").label == "*=http://127.0.0.1:8080"
     assert parse_upstream("https://[::1]:443/?insecure=true").label == "*=https://[::1]?insecure=true"
+
+
+def test_a_directory_may_be_browsed_only_when_it_says_so() -> None:
+    closed, browsed = parse_upstream("x=/srv/a"), parse_upstream("x=/srv/a?browse=true")
+    assert (closed.path, closed.browse) == ("/srv/a", False)
+    assert (browsed.path, browsed.browse) == ("/srv/a", True)
+    assert parse_upstream(browsed.label) == browsed
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,7 @@ class Sluice(Contestant):
         self.server = self._run(directory / "server.log", *server_flags)
         server_seconds = wait_until(lambda: _is_ready(ready_url), [self.server], "sluice http server")
         self.client = self._run(directory / "client.log", *self._client_flags(control_port, token_file))
-        client_seconds = wait_until(
-            lambda: answers(self.port), [self.server, self.client], "sluice http client"
-        )
+        client_seconds = wait_until(lambda: answers(self.port), [self.server, self.client], "sluice http client")
         return Startup(server_seconds, client_seconds)
 
     def help_seconds(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime, timezone
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -17,34 +16,23 @@ _forms = (
     re.compile(rf"(?:{'|'.join(_DAYS)}) {_month} (?P<day>[ \d]\d) {_clock} (?P<year>\d{{4}})", re.ASCII),
 )
 
-_this_second: tuple[int, bytes] = (0, b"")
-
 
 def http_date(seconds: int) -> bytes:
     """`Sun, 06 Nov 1994 08:49:37 GMT` for a Unix time."""
-    moment = time.gmtime(seconds)
+    moment = datetime.fromtimestamp(seconds, timezone.utc)
     return b"%b, %02d %b %04d %02d:%02d:%02d GMT" % (
-        _DAYS[moment.tm_wday].encode(),
-        moment.tm_mday,
-        _MONTHS[moment.tm_mon - 1].encode(),
-        moment.tm_year,
-        moment.tm_hour,
-        moment.tm_min,
-        moment.tm_sec,
+        _DAYS[moment.weekday()].encode(),
+        moment.day,
+        _MONTHS[moment.month - 1].encode(),
+        moment.year,
+        moment.hour,
+        moment.minute,
+        moment.second,
     )
 
 
-def date_now() -> bytes:
-    """The Date field's value, made once a second."""
-    global _this_second
-    now = int(time.time())
-    if _this_second[0] != now:
-        _this_second = (now, http_date(now))
-    return _this_second[1]
-
-
-def parse_http_date(text: str) -> int | None:
-    """Unix time of a date in any of the three forms; None for anything else."""
+def parse_http_date(text: str, this_year: int) -> int | None:
+    """Unix time of a date in any of the three forms; None for anything else. `this_year` places two-digit years."""
     for form in _forms:
         match = form.fullmatch(text)
         if match is not None:
@@ -54,7 +42,6 @@ def parse_http_date(text: str) -> int | None:
     year = int(match["year"])
     if len(match["year"]) == 2:
         # RFC 9110 5.6.7: over 50 years ahead means the past century.
-        this_year = time.gmtime().tm_year
         year += this_year - this_year % 100
         if year > this_year + 50:
             year -= 100
