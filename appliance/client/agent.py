@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import secrets
@@ -9,10 +10,13 @@ import signal
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 
 import gevent
+from gevent import Timeout, get_hub
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
+from greenlet import getcurrent
 
 from appliance.client.carrier import Carrier
 from appliance.client.upstream import OpenDirectory, Upstreams
@@ -20,6 +24,7 @@ from appliance.config.build import VERSION
 from appliance.config.http_client import HttpClientConfig
 from appliance.transport import descriptors, tasks
 from appliance.transport.channel import Channel
+from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.dial import Dialer, Refused, Untrusted, fetch_ca
 from appliance.transport.stream import Stream
 from appliance.transport.tls import client_context
@@ -33,6 +38,8 @@ MOST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 20.0  # a session that lasted this long was a good one: the next pause is short again
 DIALS_AT_ONCE = 16
 UNHEARD_SECONDS = 20.0  # until the server has said how often it is heard
+WELCOME_SECONDS = 15.0
+GRACE_SECONDS = 5.0  # for requests under way when the client stops
 RESERVED_DESCRIPTORS = 64
 
 log = logging.getLogger("sluice.client")
@@ -62,13 +69,20 @@ class Agent:
         self._most_streams = max(16, (descriptors.raise_limit() - RESERVED_DESCRIPTORS) // 2)
         self._dialer: Dialer | None = None
         self._attachment: Attachment | None = None
+        self._dialling: Any = None  # the greenlet that dials
         self._stopping = Event()
 
     def stop(self) -> None:
-        """End the session and `run`."""
+        """End the session and `run`; requests under way have GRACE_SECONDS."""
         self._stopping.set()
         if self._attachment is not None:
             self._attachment.close("the client is stopping")
+        elif self._dialling is not None:
+            get_hub().loop.run_callback(self._break_off, self._dialling)
+
+    def _break_off(self, dialling: Any) -> None:
+        if self._dialling is dialling:  # still there, and not further on meanwhile
+            dialling.throw(ConnectionAbortedError("the client is stopping"))
 
     def run(self) -> None:
         """Connect, and again whenever the session ends, with growing, jittered pauses, for ever."""
@@ -88,8 +102,13 @@ class Agent:
     def _attempt(self) -> str:
         """One session from dial to end; returns why it ended."""
         try:
-            dialer = self._dialer = self._dialer or self._new_dialer()
-            return self._session(dialer)
+            self._dialling = getcurrent()
+            try:
+                dialer = self._dialer = self._dialer or self._new_dialer()
+                connection, early = dialer.open("/connect")
+            finally:
+                self._dialling = None
+            return self._session(dialer, connection, early)
         except Untrusted as error:
             self._dialer = None  # its authority may have changed: ask again
             return f"{error}; its names come from --auto-tls-san or --tls-cert of the server"
@@ -97,8 +116,8 @@ class Agent:
             if error.status == 401:
                 return f"{self._url.authority} refuses the token: check --token-file"
             return f"{self._url.authority} refuses this client: {error}"
-        except OSError as error:
-            return f"no connection to {self._url.authority}: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that the resolver cannot even ask for
+            return f"no connection to {self._url.authority}: {getattr(error, 'strerror', None) or error}"
 
     def _new_dialer(self) -> Dialer:
         url, config = self._url, self._config
@@ -110,9 +129,14 @@ class Agent:
             context = client_context(ca, verify=not config.insecure)
         return Dialer(url, self._token, context)
 
-    def _session(self, dialer: Dialer) -> str:
-        connection, early = dialer.open("/connect")
-        channel = Channel(connection, server=False, plain=dialer.plain, heartbeat_seconds=UNHEARD_SECONDS, early=early)
+    def _session(self, dialer: Dialer, connection: Connection, early: bytes) -> str:
+        try:
+            channel = Channel(
+                connection, server=False, plain=dialer.plain, heartbeat_seconds=UNHEARD_SECONDS, early=early
+            )
+        except FrameError as error:
+            connection.close()
+            return f"the server broke the protocol: {error}"
         attachment = self._attachment = Attachment(channel, dialer, self._upstreams, self._most_streams)
         try:
             channel.send(Hello(self._client_id, VERSION, self._offers))
@@ -125,8 +149,10 @@ class Agent:
             return f"the session has ended: {error.strerror or error}"
         finally:
             attachment.close("")
-            self._attachment = None
             dialer.forget()
+            if self._stopping.is_set():
+                attachment.quiet.wait(GRACE_SECONDS)
+            self._attachment = None
 
     def _welcomed(self) -> None:
         log.info("connected to %s as %s", self._url, self._client_id)
@@ -135,7 +161,10 @@ class Agent:
 
 
 class Attachment:
-    """One session as the client knows it: the control channel, and the streams that belong to it."""
+    """One session as the client knows it: the control channel, and the streams that belong to it.
+
+    `quiet`: set while there are no streams.
+    """
 
     def __init__(self, channel: Channel, dialer: Dialer, upstreams: Upstreams, most: int) -> None:
         self._channel = channel
@@ -147,10 +176,14 @@ class Attachment:
         self._gate = BoundedSemaphore(DIALS_AT_ONCE)
         self._fields: dict[str, str] = {}
         self._over = False
+        self.quiet = Event()
+        self.quiet.set()
 
     def serve(self, welcomed: Callable[[], None]) -> None:
         """Do as the server asks until the channel ends."""
-        message = self._channel.receive()
+        # Not the channel's deadline, which anything that is heard puts off.
+        with Timeout(WELCOME_SECONDS, TimedOut(errno.ETIMEDOUT, "the server did not say welcome in time")):
+            message = self._channel.receive()
         if not isinstance(message, Welcome):
             raise MessageError("the server did not say welcome")
         self._fields = {"Sluice-Session": message.session, "Sluice-Secret": message.secret}
@@ -195,15 +228,24 @@ class Attachment:
             return
         finally:
             self._dialling -= 1
-        carrier = Carrier(Stream(connection, server=False, plain=self._dialer.plain, early=early), self._upstreams)
         if self._over:
-            carrier.close()
+            connection.close()
             return
+        try:
+            stream = Stream(connection, server=False, plain=self._dialer.plain, early=early)
+        except FrameError as error:
+            log.warning("the server broke the protocol on a stream: %s", error)
+            connection.close()
+            return
+        carrier = Carrier(stream, self._upstreams)
         self._carriers.add(carrier)
+        self.quiet.clear()
         try:
             carrier.serve()
         finally:
             self._carriers.discard(carrier)
+            if not self._carriers:
+                self.quiet.set()
 
 
 def _authority_of(url: ServerUrl) -> str | None:

@@ -30,7 +30,8 @@ class Carrier:
 
     @property
     def idle(self) -> bool:
-        return self._upstream is None
+        """Whether it carries nothing, and does not dial for it either."""
+        return self._upstream is None and not self._upward
 
     def serve(self) -> None:
         stream = self._stream
@@ -67,14 +68,18 @@ class Carrier:
             raise MessageError("a stream was opened twice")
         self._delivered = 0
         self._stream.sent = 0
+        self._upward = True
         try:
             upstream = self._upstreams.dial(message.upstream)
         except NotReached as error:
+            self._upward = False
             log.warning("%s", error)
             self._stream.send(Refuse(error.reason))
             return
         self._upstream = upstream
-        self._downward = self._upward = True
+        self._downward = True
+        if self._stream.connection.peer_has_left():
+            raise ConnectionResetError("the server gave the visitor up while its upstream was dialled")
         # A server that gives the visitor up must be heard also while this upstream takes no bytes.
         self._stream.connection.dependant = upstream
         tasks.spawn("upstream", self._carry_down, upstream)
@@ -83,17 +88,16 @@ class Carrier:
         upstream = self._upstream
         assert upstream is not None
         try:
+            # Counted before it is written: of a write that breaks off, some may have arrived.
             if len(pieces) == 1:
-                size = len(pieces[0])
+                self._delivered += len(pieces[0])
                 upstream.write(pieces[0])
             else:
-                size = sum(map(len, pieces))
+                self._delivered += sum(map(len, pieces))
                 upstream.write_parts(pieces)
         except OSError:
             if self._stream.connection.closed:
-                raise
-            return  # it takes no more: what it still says, and its end, comes down the other direction
-        self._delivered += size
+                raise  # else it takes no more: what it still says, and its end, comes down the other direction
 
     def _finish(self) -> None:
         """The visitor's direction has ended."""

@@ -74,8 +74,13 @@ class Answer:
             if self.response.status == 101:
                 return self._switch()
             return self._carry()
-        except (FrameError, MessageError, ChunkedError) as error:
+        except ChunkedError as error:
             self._lose()
+            raise Truncated(str(error)) from None
+        except (FrameError, MessageError) as error:
+            if self._upload is not None:
+                self._upload.stop()
+            self._member.session.pool.fail(self._stream, error)
             raise Truncated(str(error)) from None
         except PeerLeft:
             self._lose()
@@ -216,6 +221,7 @@ class Answer:
         """101: a byte pipe from here on, each direction ending on its own."""
         connection, stream = self._connection, self._stream
         connection.dependant = None
+        self._visitor.busy = False
         connection.deadline = math.inf
         early, self._visitor.buffer = self._visitor.buffer, b""
         self._write(interim_to_visitor(self.response) + self._rest)
@@ -224,12 +230,12 @@ class Answer:
         upward = tasks.spawn("upgraded", self._upward)
         try:
             ended = from_stream(stream, connection)
-            if isinstance(ended, Finish) and ended.reset:
-                connection.abort()
-            elif isinstance(ended, Finish):
+            if isinstance(ended, Finish) and not ended.reset:
                 connection.deadline = time.monotonic() + PARTING_SECONDS
                 connection.shutdown_write()
                 upward.join()
+            else:
+                connection.abort()  # the upstream or the stream was cut off: no regular end
         finally:
             upward.kill()
             self._member.session.pool.discard(stream)

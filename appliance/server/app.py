@@ -52,19 +52,26 @@ class Server:
         self.registry = Registry(config, self.router, self.state.control, self._limit, plain=context is None)
         self._pages = make_pages(self.state)
         self._front: HttpFront | None = None
-        self._control: ControlServer | None = None
+        self._controls: list[ControlServer] = []
 
     def start(self) -> None:
         """Raises ConfigError for an address that cannot be listened on."""
         config = self._config
         data = _listen(config.data_addr, config.port, "--port")
-        control = _listen(config.control_addr, config.control_port, "--control-port")
+        try:
+            control = _listen(config.control_addr, config.control_port, "--control-port")
+        except ConfigError:
+            for sock in data:
+                sock.close()
+            raise
         self._front = HttpFront(config, self.router, self.state.http, data, self._limit)
-        self._control = ControlServer(
-            _for_gevent(control[0]), self.registry, self.guard, self.state.control, self._pages, self._context
-        )
+        self._controls = [
+            ControlServer(_for_gevent(sock), self.registry, self.guard, self.state.control, self._pages, self._context)
+            for sock in control  # a name may stand for several addresses
+        ]
         self._front.start()
-        self._control.start()
+        for server in self._controls:
+            server.start()
         self.state.ready = True
         scheme = "ws" if self._context is None else "wss"
         log.info("visitors: http://%s", join_host_port(config.data_addr or "0.0.0.0", self._front.port))
@@ -77,8 +84,7 @@ class Server:
 
     @property
     def control_port(self) -> int:
-        assert self._control is not None
-        return int(self._control.server_port)
+        return int(self._controls[0].server_port)
 
     def stop(self) -> None:
         """Stop accepting, let requests under way end, end the sessions."""
@@ -90,8 +96,8 @@ class Server:
                 gevent.sleep(0.05)
             self._front.close()
         self.registry.close("the server is stopping")
-        if self._control is not None:
-            self._control.stop(timeout=1)
+        for server in self._controls:
+            server.stop(timeout=1)
 
 
 def run(server: Server, daily: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -25,9 +26,12 @@ from appliance.transport.tls import TlsConnection
 from appliance.tunnel.counters import ControlCounters
 from appliance.wire.messages import PROTOCOL
 
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 REQUEST_SECONDS = 30.0  # for the handshake and request of one control connection, and between two requests
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_websocket_key = re.compile(r"[A-Za-z0-9+/]{22}==").fullmatch
 
 log = logging.getLogger("sluice.control")
 
@@ -90,7 +94,14 @@ class ControlHandler(WebSocketHandler):
         self.server.take_over(self.environ, self.socket.detach())
 
     def log_request(self) -> None:
-        log.debug("%s %s %s", self.environ.get("REMOTE_ADDR"), self.requestline, self.status)
+        log.debug("%s %r %s", self.client_address[0], self.requestline, self.status)
+
+    def _handle_client_error(self, error: Any) -> Any:
+        """Strangers send anything: no traceback for that, and nothing where the connection has ended."""
+        if isinstance(error, OSError):
+            return None
+        log.debug("%s sent what is no request: %r", self.client_address[0], error)
+        return "400", BAD_REQUEST
 
     def handle_error(self, kind: Any, value: Any, traceback: Any) -> None:
         if isinstance(value, OSError):
@@ -150,17 +161,19 @@ class ControlServer(pywsgi.WSGIServer):
         path = environ["PATH_INFO"]
         if path not in ("/connect", "/stream"):
             return True
-        refusal = self._refusal(environ, path)
+        refusal = self._refusal(handler, path)
         environ["sluice.refusal"] = refusal
         self._counters.count(path, int(refusal[0][:3]) if refusal else 101)
         return refusal is not None
 
-    def _refusal(self, environ: dict[str, Any], path: str) -> tuple[str, str] | None:
+    def _refusal(self, handler: ControlHandler, path: str) -> tuple[str, str] | None:
         """Status and text with which a client is turned away; None lets it in."""
+        environ = handler.environ
         if not self._guard.admit(environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")):
             return "401 Unauthorized", "the token is missing or wrong"
-        if environ.get("HTTP_UPGRADE", "").lower() != "websocket" or environ["REQUEST_METHOD"] != "GET":
-            return "426 Upgrade Required", "this address is for clients: it speaks WebSocket"
+        misshapen = _not_an_upgrade(environ, handler.request_version)
+        if misshapen is not None:
+            return misshapen
         offered = [text.strip() for text in environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")]
         if PROTOCOL not in offered:
             return "400 Bad Request", f"this server speaks {PROTOCOL}; client and server should be of one version"
@@ -204,8 +217,27 @@ class Endpoint:
         ]
         if status.startswith("401"):
             headers.append(("WWW-Authenticate", "Bearer"))
+        if status.startswith("426"):
+            headers += [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
         start_response(status, headers)
         return [body]
+
+
+def _not_an_upgrade(environ: dict[str, Any], version: str) -> tuple[str, str] | None:
+    """What gevent-websocket would answer badly, or with a traceback (RFC 6455 4.2.1)."""
+    if (
+        environ["REQUEST_METHOD"] != "GET"
+        or version != "HTTP/1.1"
+        or environ.get("HTTP_UPGRADE", "").lower() != "websocket"
+        or "upgrade" not in environ.get("HTTP_CONNECTION", "").lower()
+        or environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13"
+    ):
+        return "426 Upgrade Required", "this address is for clients: it speaks WebSocket, version 13"
+    if environ.get("CONTENT_LENGTH", "0") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ:
+        return "400 Bad Request", "an upgrade has no body"
+    if not _websocket_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
+        return "400 Bad Request", "the Sec-WebSocket-Key is not 16 bytes in base64"
+    return None
 
 
 def _address(peer: str) -> tuple[str, int]:

@@ -6,6 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import gevent
+
 from appliance.server import pages
 from appliance.server.answer import Answer, Truncated
 from appliance.server.upload import Upload
@@ -16,7 +18,7 @@ from appliance.tunnel.router import Member, Route
 from appliance.wire.forwarding import interim_to_visitor, request_to_upstream
 from appliance.wire.frames import FrameError
 from appliance.wire.http1 import HeadError, RequestHead, parse_response
-from appliance.wire.messages import TIMED_OUT, Finish, MessageError, Open, Refuse
+from appliance.wire.messages import TIMED_OUT, MessageError, Open, Refuse
 
 if TYPE_CHECKING:
     from appliance.server.visitor import Visitor
@@ -31,6 +33,8 @@ NOT_CONNECTED = "The service behind this name is not connected at the moment."
 NO_ANSWER = "The service behind this name did not answer."
 TOO_SLOW = "The service behind this name did not answer in time."
 NOT_UNDERSTOOD = "The answer of the service behind this name was not understood."
+
+RETURN_SECONDS = 15.0  # within which a request tries sessions that were not there when it came
 
 VISITOR_LEFT = 499  # in metrics, as nginx has it
 
@@ -77,6 +81,9 @@ class Exchange:
         except Unanswered as error:
             status = 0
             return self._answer(error.status, str(error), route.pattern)
+        except HeadError:
+            status = 0  # counted where it is answered
+            raise
         except PeerLeft:
             return False
         except Truncated:
@@ -97,27 +104,28 @@ class Exchange:
         """Try the sessions of the route in turn until one brings an answer. Raises Unanswered or PeerLeft."""
         failure: Unanswered | None = None
         upload = self._upload
-        for member in route.in_turn():
-            for fresh in (False, True):
-                try:
-                    return self._try(member, fresh)
-                except Unanswered as error:
-                    failure = error
-                if not failure.repeatable or (upload is not None and not upload.untouched):
-                    raise failure
-                if not failure.stale:
-                    break
+        members = route.in_turn()
+        while members:
+            for member in members:
+                for fresh in (False, True):
+                    try:
+                        return self._try(member, fresh)
+                    except Unanswered as error:
+                        failure = error
+                    if not failure.repeatable or (upload is not None and not upload.repeatable):
+                        raise failure
+                    if not failure.stale:
+                        break
+            if time.monotonic() - self._began > RETURN_SECONDS:
+                break
+            tried = members  # a client that has come back meanwhile is a new session
+            members = [member for member in route.members if member not in tried]
         raise failure or Unanswered(503, NOT_CONNECTED, False)
 
     def _try(self, member: Member, fresh: bool) -> Answer:
         """One try: send the request, read the head of the answer. Raises Unanswered or PeerLeft."""
         front, request, upload = self._visitor.front, self._request, self._upload
         visitor = self._visitor
-        pool = member.session.pool
-        try:
-            stream = pool.take(member.target, front.config.connect_timeout, fresh)
-        except NoStream:
-            raise Unanswered(503, NOT_CONNECTED, repeatable=True) from None
         data = request_to_upstream(
             request,
             member.host_header or request.host or member.own_host,
@@ -126,6 +134,10 @@ class Exchange:
             self._request_id,
             visitor.trusted,
         )
+        try:
+            stream = member.session.pool.take(member.target, front.config.connect_timeout, fresh)
+        except NoStream:
+            raise Unanswered(503, NOT_CONNECTED, repeatable=True) from None
         if upload is not None:
             data += upload.first
         reused = stream.target != ""
@@ -143,7 +155,7 @@ class Exchange:
                 upload.start(stream, front.config.response_timeout)
             got = self._read_head(stream)
         except BaseException as error:
-            self._abandon(member, stream)
+            self._abandon(member, stream, error)
             if isinstance(error, PeerLeft) or not isinstance(error, Exception):
                 raise
             raise self._failure(error, reused) from None
@@ -181,18 +193,22 @@ class Exchange:
 
     def _to_visitor(self, data: bytes) -> None:
         try:
+            self._connection.deadline = time.monotonic() + pages.WRITE_SECONDS
             self._connection.write(data)
         except OSError:
             raise PeerLeft("the visitor has left") from None
 
     # When there is none
 
-    def _abandon(self, member: Member, stream: Stream) -> None:
+    def _abandon(self, member: Member, stream: Stream, error: BaseException | None) -> None:
         if self._upload is not None:
             self._upload.stop()
-        member.session.pool.discard(stream)
+        if isinstance(error, FrameError | MessageError):
+            member.session.pool.fail(stream, error)
+        else:
+            member.session.pool.discard(stream)
 
-    def _failure(self, error: BaseException, reused: bool) -> Exception:
+    def _failure(self, error: BaseException | None, reused: bool) -> Exception:
         """What a try that broke off means."""
         upload = self._upload
         if upload is not None and upload.broken:
@@ -204,25 +220,25 @@ class Exchange:
             return Unanswered(504, TOO_SLOW, False)
         if isinstance(error, HeadError | FrameError | MessageError):
             return Unanswered(502, NOT_UNDERSTOOD, False)
-        if isinstance(error, OSError):
+        if error is None or isinstance(error, OSError):
             return Unanswered(502, NO_ANSWER, repeatable, stale=reused)
         return error if isinstance(error, Exception) else RuntimeError(str(error))
 
-    def _ended(self, got: Any, member: Member, stream: Stream, before: int, reused: bool) -> Unanswered:
+    def _ended(self, got: Any, member: Member, stream: Stream, before: int, reused: bool) -> Exception:
         """The stream brought a message, or its end (None), where an answer should have begun."""
-        repeatable = self._request.method in _IDEMPOTENT
-        if isinstance(got, Finish | Refuse):
-            if self._upload is not None:
-                self._upload.stop()
-            if self._upload is None or self._upload.complete or self._upload.untouched:
-                member.session.pool.release(stream, heard_finish=True)
-            else:
-                member.session.pool.discard(stream)
-        else:
-            self._abandon(member, stream)
+        upload = self._upload
+        if got is None or (upload is not None and (upload.broken or upload.malformed)):
+            self._abandon(member, stream, None)
+            return self._failure(None, reused)
+        if upload is not None:
+            upload.stop()  # if that cuts a frame, it closes the stream, too
+        # From here on it may carry another visitor, who must not be hurt when this one leaves.
+        self._connection.dependant = None
+        member.session.pool.release(stream, heard_finish=True)
         if isinstance(got, Refuse):
             return Unanswered(504 if got.reason == TIMED_OUT else 502, NO_ANSWER, repeatable=True)
-        if isinstance(got, Finish) and got.delivered <= before:
+        repeatable = self._request.method in _IDEMPOTENT
+        if got.delivered <= before:
             repeatable = True  # the upstream had ended before a byte of this request reached it
         return Unanswered(502, NO_ANSWER, repeatable, stale=reused)
 
@@ -236,4 +252,6 @@ class Exchange:
         self._connection.write(pages.page(status, text, self._request, keep_alive, self._request_id))
         if not whole:
             self._visitor.linger()
+        elif self._visitor.buffer:
+            gevent.sleep(0)  # pipelined: one visitor's many requests must not keep all others waiting
         return keep_alive

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from appliance.config.http_server import HttpServerConfig
+from appliance.server.upload import STALL_SECONDS
 from appliance.server.visitor import Visitor
 from appliance.transport.connection import Connection, peer_name
 from appliance.transport.listener import Acceptor
@@ -37,7 +38,7 @@ class HttpFront:
     @property
     def busy(self) -> bool:
         """Whether a request is under way."""
-        return any(visitor.connection.dependant is not None for visitor in self._visitors)
+        return any(visitor.busy for visitor in self._visitors)
 
     def start(self) -> None:
         self._acceptor.start()
@@ -50,12 +51,14 @@ class HttpFront:
     def close(self) -> None:
         """End all connections now."""
         for visitor in tuple(self._visitors):
-            visitor.connection.close()
+            visitor.end()
 
     def _serve(self, sock: Any, address: Any) -> None:
         peer = peer_name(address)
         host = peer.rpartition(":")[0].strip("[]")
-        visitor = Visitor(self, Connection(sock, peer), host.encode(), self._is_trusted(host))
+        connection = Connection(sock, peer)
+        connection.patience = STALL_SECONDS
+        visitor = Visitor(self, connection, host.encode(), self._is_trusted(host))
         self.counters.connections_open += 1
         self.counters.connections_total += 1
         self._visitors.add(visitor)

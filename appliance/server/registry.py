@@ -26,6 +26,7 @@ from appliance.wire.frames import FrameError
 from appliance.wire.messages import Evicted, Grow, Hello, MessageError, Offer, Update, Welcome
 
 HELLO_SECONDS = 10.0
+STALL_SECONDS = 60.0  # a client that takes no bytes of a visitor for this long is given up
 
 _host_header = re.compile(r"[A-Za-z0-9._~:\[\]-]{0,260}").fullmatch
 
@@ -60,6 +61,7 @@ class Registry:
 
     def attach(self, session: Session, connection: Connection) -> None:
         """A stream of a session has come."""
+        connection.patience = STALL_SECONDS
         if not session.pool.add(Stream(connection, server=True, plain=self._plain)):
             connection.close()
 

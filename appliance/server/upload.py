@@ -14,6 +14,7 @@ from appliance.wire.http1 import CHUNKED, HeadError, RequestHead
 if TYPE_CHECKING:
     from appliance.server.visitor import Visitor
 
+KEPT_BYTES = 65536  # of a body that comes after its head, so that a refused request can be sent again elsewhere
 STALL_SECONDS = 60.0  # a visitor that announced a body and sends nothing for this long is given up
 
 
@@ -21,8 +22,8 @@ class Upload:
     """The body of `request`, which has one.
 
     `first`: what is there already, framed for the upstream: it goes with the head. `complete`: all has been read from
-    the visitor (and sent, once started). `untouched`: nothing was taken from the visitor but `first`. `broken`: the
-    visitor left before its end; `malformed`: what was wrong with its chunks.
+    the visitor (and sent, once started). `repeatable`: `first` is all that was taken from the visitor; it grows until
+    that would be too much. `broken`: the visitor left before its end; `malformed`: what was wrong with its chunks.
     """
 
     __slots__ = (
@@ -35,7 +36,7 @@ class Upload:
         "complete",
         "first",
         "malformed",
-        "untouched",
+        "repeatable",
     )
 
     def __init__(self, visitor: Visitor, request: RequestHead) -> None:
@@ -45,7 +46,7 @@ class Upload:
         self._decoder: ChunkedDecoder | None = None
         self._left = 0
         self._patience = 0.0  # seconds for the answer to begin, from the last byte that was sent; 0: it has begun
-        self.untouched = True
+        self.repeatable = True
         self.broken = False
         self.malformed = ""
         self.first = b""
@@ -113,8 +114,15 @@ class Upload:
         if not data:
             self.broken = True
             raise Closed("the visitor has left within its upload")
-        self.untouched = False
         return data
+
+    def _keep(self, parts: list[Any]) -> None:
+        """Remember what is sent next, as long as it is little."""
+        if len(self.first) + sum(map(len, parts)) > KEPT_BYTES:
+            self.repeatable = False
+            self.first = b""
+        else:
+            self.first = b"".join((self.first, *parts))
 
     def _carry_counted(self, stream: Stream) -> None:
         while self._left:
@@ -125,6 +133,8 @@ class Upload:
                 data = data[: self._left]
                 size = self._left
             self._left -= size
+            if self.repeatable:
+                self._keep([data])
             stream.write(data)
 
     def _carry_chunks(self, stream: Stream) -> None:
@@ -136,6 +146,8 @@ class Upload:
             if used < len(data):
                 self._visitor.buffer = bytes(data[used:])
             if parts:
+                if self.repeatable:
+                    self._keep(parts)
                 stream.write_pieces(parts)
 
     def _decode(self, data: memoryview) -> tuple[list[Any], int]:

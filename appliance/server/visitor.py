@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from appliance.server import pages
 from appliance.server.exchange import Exchange
-from appliance.transport.connection import Connection, TimedOut
+from appliance.transport.connection import Connection, PeerLeft, TimedOut
 from appliance.wire.http1 import HeadError, RequestHead, parse_request
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ _request_numbers = itertools.count(1)
 
 
 class Visitor:
-    """One connection. `address`: the visitor's IP; `scheme`: http or https; `trusted`: it is a proxy of ours."""
+    """One connection. `address`: the visitor's IP; `scheme`: http or https; `trusted`: it is a proxy of ours.
 
-    __slots__ = ("address", "buffer", "connection", "front", "scheme", "trusted")
+    `busy`: a request is under way whose end a stopping server waits for.
+    """
+
+    __slots__ = ("address", "buffer", "busy", "connection", "front", "scheme", "trusted")
 
     def __init__(self, front: HttpFront, connection: Connection, address: bytes, trusted: bool) -> None:
         self.front = front
@@ -38,6 +42,7 @@ class Visitor:
         self.address = address
         self.scheme = b"http"
         self.trusted = trusted
+        self.busy = False
         self.buffer = b""  # bytes that came and belong to no request yet
 
     def serve(self) -> None:
@@ -47,8 +52,13 @@ class Visitor:
             connection.deadline = time.monotonic() + self.front.config.head_timeout
             while True:
                 request = self._next_request()
-                if request is None or not Exchange(self, request).run():
+                if request is None:
                     break
+                self.busy = True
+                if not Exchange(self, request).run():
+                    self._part()
+                    break
+                self.busy = False
                 connection.deadline = time.monotonic() + self.front.config.idle_timeout
         except HeadError as error:
             self._refuse(error)
@@ -59,11 +69,25 @@ class Visitor:
         finally:
             connection.close()
 
+    def _part(self) -> None:
+        """The last answer is given. Who has sent more than was read is heard out: to close on unread bytes resets the
+        connection, and takes what the visitor has not read yet with it."""
+        if not self.connection.closed and (self.buffer or self.connection.read_ready()):
+            self.linger()
+
+    def end(self) -> None:
+        """End the connection now, and what is under way for it."""
+        dependant = self.connection.dependant
+        self.connection.close()
+        if dependant is not None:
+            dependant.interrupt(PeerLeft(errno.ECONNRESET, "the server is stopping"))
+
     def _next_request(self) -> RequestHead | None:
         """The next head, or None when the visitor has ended. `buffer` keeps what follows it."""
         connection = self.connection
         buffer = self.buffer
         searched = 0
+        begun = False
         while True:
             if buffer:
                 if buffer[0] < 0x20:  # empty lines before a request (RFC 9112 2.2)
@@ -72,13 +96,14 @@ class Visitor:
                 if request is not None:
                     self.buffer = buffer[request.end :]
                     return request
-                if not searched:
+                if not begun:
+                    begun = True
                     connection.deadline = time.monotonic() + self.front.config.head_timeout
                 searched = len(buffer)
             try:
                 data = connection.read()
             except TimedOut:
-                if buffer:
+                if begun:
                     raise
                 return None  # idle, as browsers leave their connections: nobody was turned away
             if not data:
@@ -104,6 +129,7 @@ class Visitor:
         """End our direction, then hear the visitor out within limits, so that what was sent arrives."""
         connection = self.connection
         connection.deadline = time.monotonic() + LINGER_SECONDS
+        self.busy = False
         left = LINGER_BYTES
         try:
             connection.shutdown_write()
@@ -117,6 +143,7 @@ class Visitor:
 
 
 def _skip_empty_lines(buffer: bytes) -> bytes:
-    while buffer.startswith(b"\r\n"):
-        buffer = buffer[2:]
-    return buffer
+    start = 0
+    while buffer.startswith(b"\r\n", start):
+        start += 2
+    return buffer[start:]

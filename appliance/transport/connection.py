@@ -11,6 +11,7 @@ import logging
 import math
 import socket
 import struct
+import time
 from _socket import socket as NativeSocket
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,7 @@ class Connection:
     """A connected socket. One greenlet may read while another writes.
 
     `deadline`: a time.monotonic() value after which a waiting read or write raises TimedOut.
+    `patience`: seconds by which a write that makes progress puts its deadline off: a slow line is not a dead one.
     `dependant`: a connection whose wait serves this one's peer only: it ends with PeerLeft when that peer hangs up.
     `on_idle`: called from the hub (it must not wait) when bytes or the end come while nobody reads; it says whether
     it has taken them.
@@ -72,6 +74,7 @@ class Connection:
         "deadline",
         "dependant",
         "on_idle",
+        "patience",
         "peer",
     )
 
@@ -89,6 +92,7 @@ class Connection:
         self._refused = False  # a write has failed: the peer has cut the connection off
         self._left = False
         self.deadline = math.inf
+        self.patience = 0.0
         self.dependant: Connection | None = None
         self.on_idle: Callable[[], bool] | None = None
         self.closed = False
@@ -164,7 +168,7 @@ class Connection:
                 self._hub.loop.run_callback(self._throw, waiting, error)
 
     def _throw(self, waiting: greenlet, error: Exception) -> None:
-        if waiting is self._reader or waiting is self._writer:  # still waiting here, and not further on meanwhile
+        if waiting in (self._reader, self._writer):  # still waiting here, and not further on meanwhile
             waiting.throw(error)
 
     def check(self, now: float) -> None:
@@ -253,6 +257,8 @@ class Connection:
                 self.wait_writable()
                 try:
                     rest = rest[self._socket.send(rest) :]
+                    if self.patience:
+                        self.deadline = max(self.deadline, time.monotonic() + self.patience)
                 except BlockingIOError:
                     continue
                 except OSError:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
+import math
 import os
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
 
-from gevent import socket as gevent_socket
-
-from appliance.transport.connection import Connection, peer_name, tune
+from appliance.transport import proxy, reach
+from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.tls import TlsConnection, client_context
 from appliance.wire import http1
-from appliance.wire.address import ServerUrl, join_host_port
+from appliance.wire.address import ServerUrl
+from appliance.wire.chunked import ChunkedDecoder, ChunkedError
 from appliance.wire.messages import PROTOCOL
-
-if TYPE_CHECKING:
-    from urllib.parse import SplitResult
 
 CONNECT_SECONDS = 10.0
 UPGRADE_SECONDS = 15.0  # a server slows wrong tokens down by up to ten seconds
+REASON_SECONDS = 2.0  # for the text of a refusal
+MAX_BODY_BYTES = 65536
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -68,7 +66,7 @@ class Dialer:
         except BaseException:
             connection.close()
             raise
-        connection.deadline = float("inf")
+        connection.deadline = math.inf
         if isinstance(connection, TlsConnection) and self._tls_session is None:
             self._tls_session = connection.session
         return connection, early
@@ -101,11 +99,10 @@ class Dialer:
 
 def connect(url: ServerUrl, context: ssl.SSLContext | None, session: ssl.SSLSession | None = None) -> Connection:
     """A connection to the server, through a proxy where the environment names one, TLS included."""
-    sock = _reach(url)
-    peer = peer_name(sock.getpeername())
+    plain = _reach(url)
     if context is None:
-        return Connection(sock, peer)
-    connection = TlsConnection(sock, peer, context, server_name=url.host, session=session)
+        return plain
+    connection = TlsConnection(plain.detach(), plain.peer, context, server_name=url.host, session=session)
     connection.deadline = time.monotonic() + CONNECT_SECONDS
     try:
         connection.handshake()
@@ -120,6 +117,16 @@ def connect(url: ServerUrl, context: ssl.SSLContext | None, session: ssl.SSLSess
         connection.close()
         raise
     return connection
+
+
+def _reach(url: ServerUrl) -> Connection:
+    setting = proxy.setting_for(url)
+    if setting is not None:
+        return proxy.through(setting, url, CONNECT_SECONDS)
+    try:
+        return reach.tcp(url.host, url.port, CONNECT_SECONDS)
+    except TimedOut:
+        raise ConnectionError(f"{url.authority} did not answer within {CONNECT_SECONDS:g} seconds") from None
 
 
 def fetch_ca(url: ServerUrl) -> str:
@@ -150,98 +157,42 @@ def _read_head(connection: Connection, method: bytes) -> tuple[http1.ResponseHea
         except http1.HeadError:
             raise Refused(0, "what answers there does not speak HTTP") from None
         if head is not None:
-            return head, data[head.end :]
+            data = data[head.end :]
+            if head.status >= 200 or head.status == 101:
+                return head, data
+            continue  # an interim answer: the real one follows
         more = bytes(connection.read())
         if not more:
             raise ConnectionResetError("the connection ended before the server answered")
         data += more
 
 
-def _rest(connection: Connection, head: http1.ResponseHead, body: bytes, most: int = 65536) -> bytes:
-    """The body as far as it is short and of known length, or ends with the connection."""
-    wanted = head.length if head.length >= 0 else most
-    while len(body) < min(wanted, most):
-        more = bytes(connection.read())
-        if not more:
-            break
-        body += more
-    return body
+def _rest(connection: Connection, head: http1.ResponseHead, data: bytes, most: int = MAX_BODY_BYTES) -> bytes:
+    """The body, which begins with `data`, up to `most` bytes."""
+    chunks = ChunkedDecoder() if head.length == http1.CHUNKED else None
+    wanted = min(head.length, most) if head.length >= 0 else most
+    body = b""
+    while True:
+        if chunks is None:
+            body += data
+        else:
+            try:
+                body += b"".join(chunks.feed(memoryview(data))[0])
+            except ChunkedError:
+                raise Refused(0, "what answers there does not speak HTTP") from None
+        if len(body) >= wanted or (chunks is not None and chunks.done):
+            return body[:wanted]
+        data = bytes(connection.read())
+        if not data:
+            return body
 
 
 def _one_line(connection: Connection, head: http1.ResponseHead, body: bytes) -> str:
     """What a refusing server says, fit for a log."""
-    text = _rest(connection, head, body, 512).decode("utf-8", "replace").strip()
+    connection.deadline = time.monotonic() + REASON_SECONDS
+    try:
+        text = _rest(connection, head, body, 512).decode("utf-8", "replace").strip()
+    except OSError:
+        text = ""
     line = "".join(c for c in text.partition("\n")[0] if c.isprintable())[:200]
     return line if line and "<" not in line else f"HTTP status {head.status}"
-
-
-# Proxies
-
-
-def _reach(url: ServerUrl) -> Any:
-    proxy = _proxy_for(url)
-    try:
-        if proxy is None:
-            sock = gevent_socket.create_connection((url.host, url.port), timeout=CONNECT_SECONDS)
-        else:
-            sock = _through(proxy, url)
-        tune(sock)
-    except TimeoutError:
-        raise ConnectionError(f"{url.authority} did not answer within {CONNECT_SECONDS:g} seconds") from None
-    return sock
-
-
-def _proxy_for(url: ServerUrl) -> SplitResult | None:
-    """The proxy that HTTPS_PROXY (HTTP_PROXY for ws://) and NO_PROXY give for this server."""
-    try:
-        if ipaddress.ip_address(url.host).is_loopback:
-            return None
-    except ValueError:
-        if url.host == "localhost":
-            return None
-    if not any(name.lower() in ("https_proxy", "http_proxy", "all_proxy") for name in os.environ):
-        return None
-    import urllib.parse  # here, for they bring an HTTP client of their own along: a megabyte that few need
-    import urllib.request
-
-    proxies = urllib.request.getproxies_environment()
-    text = proxies.get("https" if url.scheme == "wss" else "http") or proxies.get("all")
-    if not text or urllib.request.proxy_bypass_environment(url.host, proxies):
-        return None
-    return urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
-
-
-def _through(proxy: SplitResult, url: ServerUrl) -> Any:
-    """A socket to the server through an HTTP proxy's CONNECT (RFC 9110 9.3.6)."""
-    from urllib.parse import unquote
-
-    if proxy.scheme not in ("http", "https") or not proxy.hostname:
-        raise ConnectionError(f"the proxy setting {proxy.scheme}://{proxy.hostname} is not http:// or https://")
-    port = proxy.port or (443 if proxy.scheme == "https" else 80)
-    where = join_host_port(proxy.hostname, port)
-    try:
-        sock: Any = gevent_socket.create_connection((proxy.hostname, port), timeout=CONNECT_SECONDS)
-    except OSError as error:
-        raise ConnectionError(f"the proxy {where} was not reached: {error.strerror or error}") from None
-    try:
-        if proxy.scheme == "https":
-            raise ConnectionError(f"the proxy {where}: https:// proxies are not spoken, http:// ones are")
-        fields = ""
-        if proxy.username is not None:
-            pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-            fields = f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
-        sock.sendall(f"CONNECT {url.authority} HTTP/1.1\r\nHost: {url.authority}\r\n{fields}\r\n".encode())
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = sock.recv(1)  # not one byte of what follows the head may be taken
-            if not more or len(data) > 16384:
-                raise ConnectionError(f"the proxy {where} gave no answer that is understood")
-            data += more
-        status = data.split(b" ", 2)[1:2]
-        if not status or not status[0].startswith(b"2"):
-            shown = status[0].decode("ascii", "replace") if status else "nothing"
-            raise ConnectionError(f"the proxy {where} answered {shown} to CONNECT {url.authority}")
-    except BaseException:
-        sock.close()
-        raise
-    return sock

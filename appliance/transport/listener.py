@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
+import os
 import socket
+import time
 from _socket import socket as NativeSocket
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +20,10 @@ from appliance.transport.connection import tune
 BACKLOG = 4096
 ACCEPT_AT_ONCE = 64  # then the connections there are get their turn
 PAUSE_SECONDS = 0.5
+WARN_SECONDS = 60.0  # one warning in this time, however often we pause
 
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_NOT_HERE = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))  # as of IPv6 on a machine without it
 
 log = logging.getLogger("sluice.listener")
 
@@ -29,17 +34,38 @@ def listen(host: str, port: int) -> list[NativeSocket]:
     Raises OSError: the address is taken, not this machine's, or the port is not allowed to this user.
     """
     if host:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return [_bind(family, address[:2]) for family, address in {item[0]: item[4] for item in found}.items()]
+        return _listen_by_name(host, port)
     try:
         return [_bind(socket.AF_INET6, ("::", port), both=True)]
     except OSError as error:
-        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+        if error.errno not in _NOT_HERE:
             raise
-        return [_bind(socket.AF_INET, ("0.0.0.0", port))]  # a machine without IPv6
+        return [_bind(socket.AF_INET, ("0.0.0.0", port))]
 
 
-def _bind(family: int, address: tuple[str, int], both: bool = False) -> NativeSocket:
+def _listen_by_name(host: str, port: int) -> list[NativeSocket]:
+    """An address of each family that `host` has, as far as this machine has the family."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise OSError(errno.EINVAL, "not a host name") from None
+    sockets: list[NativeSocket] = []
+    missing: OSError | None = None
+    for family, address in {item[0]: item[4] for item in reversed(found)}.items():  # the first of each family
+        try:
+            sockets.append(_bind(family, address))
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                for sock in sockets:
+                    sock.close()
+                raise
+            missing = error
+    if not sockets:
+        raise missing or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return sockets
+
+
+def _bind(family: int, address: Any, both: bool = False) -> NativeSocket:
     # Not gevent's class: waiting is done by `Connection`, so its wrapping would only cost.
     sock = NativeSocket(family, socket.SOCK_STREAM)
     try:
@@ -71,6 +97,7 @@ class Acceptor:
         self._limit = limit
         self._watchers: list[Any] = []
         self._resume: Any = None
+        self._warned = -math.inf
         self.open = 0
         self.total = 0
         self.failures = 0
@@ -104,7 +131,7 @@ class Acceptor:
                 self._pause(f"{self._limit} connections are open, which is the limit")
                 return
             try:
-                descriptor, address = sock._accept()
+                descriptor, address = sock._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
                 return
             except OSError as error:
@@ -129,12 +156,14 @@ class Acceptor:
         if self._resume is None:
             self._resume = get_hub().loop.timer(PAUSE_SECONDS)
         if not self._resume.active:
-            log.warning("%s: new connections wait: %s", self._name, reason)
+            if time.monotonic() - self._warned > WARN_SECONDS:
+                self._warned = time.monotonic()
+                log.warning("%s: new connections wait: %s", self._name, reason)
             for watcher in self._watchers:
                 watcher.stop()
             self._resume.start(self._continue)
 
     def _continue(self) -> None:
         self._resume.stop()
-        for watcher, sock in zip(self._watchers, self._sockets, strict=True):
+        for watcher, sock in zip(self._watchers, self._sockets, strict=False):  # stopped: none
             watcher.start(self._accept, sock)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import time
 from _socket import socket as NativeSocket
 
+import gevent
 from gevent import get_hub
 
 from appliance.transport.connection import Connection, TimedOut, peer_name, tune
+
+# How soon a Unix socket whose queue is full is tried again: nothing tells when it has room.
+RETRY_SECONDS = 0.02
 
 
 def tcp(host: str, port: int, seconds: float) -> Connection:
     """Connected within `seconds`, to the first of the host's addresses that answers. Raises OSError."""
     deadline = time.monotonic() + seconds
     failure: OSError = ConnectionError(errno.EHOSTUNREACH, f"{host} has no address")
-    for family, address in _addresses(host, port):
+    addresses = _addresses(host, port, seconds)
+    for tried, (family, address) in enumerate(addresses):
+        # Each has its share of the time that is left: one that is silent must not use up that of the others.
+        now = time.monotonic()
+        share = max(0.0, deadline - now) / (len(addresses) - tried)
         try:
-            return _connect(NativeSocket(family, socket.SOCK_STREAM), address, deadline)
+            return _connect(family, address, now + share)
         except OSError as error:
             failure = error
     raise failure
@@ -27,37 +36,51 @@ def tcp(host: str, port: int, seconds: float) -> Connection:
 
 def unix(path: str, seconds: float) -> Connection:
     """Connected to a Unix socket. Raises OSError."""
-    return _connect(NativeSocket(socket.AF_UNIX, socket.SOCK_STREAM), path, time.monotonic() + seconds)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return _connect(socket.AF_UNIX, path, deadline)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimedOut(errno.ETIMEDOUT, f"{path} accepts no connections") from None
+        gevent.sleep(RETRY_SECONDS)
 
 
-def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+def _addresses(host: str, port: int, seconds: float) -> list[tuple[int, tuple[str, int]]]:
     for family in (socket.AF_INET, socket.AF_INET6):  # numbers need no resolver, and its thread
         try:
             socket.inet_pton(family, host)
         except OSError:
             continue
         return [(family, (host, port))]
-    found = get_hub().resolver.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise OSError(errno.EINVAL, f"{host} is not a host name") from None
+    with gevent.Timeout(seconds, TimedOut(errno.ETIMEDOUT, f"looking up the name {host} took too long")):
+        found = get_hub().resolver.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(item[0], item[4]) for item in found]
 
 
-def _connect(sock: NativeSocket, address: str | tuple[str, int], deadline: float) -> Connection:
-    tune(sock)
-    sock.setblocking(False)
-    code = sock.connect_ex(address)
-    connection = Connection(sock, peer_name(address))
+def _connect(family: int, address: str | tuple[str, int], deadline: float) -> Connection:
+    sock = NativeSocket(family, socket.SOCK_STREAM)
     try:
-        if code in (errno.EINPROGRESS, errno.EAGAIN):
+        tune(sock)
+        sock.setblocking(False)
+        code = sock.connect_ex(address)
+        connection = Connection(sock, peer_name(address))
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        if code == errno.EINPROGRESS:
             connection.deadline = deadline
             connection.wait_writable()
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-    except TimedOut:
-        connection.close()
-        raise
     except BaseException:
         connection.close()
         raise
-    connection.deadline = float("inf")
+    connection.deadline = math.inf
     return connection

@@ -18,6 +18,8 @@ from appliance.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameDecoder,
 # Below this a frame is joined with its head; above, copying would cost more than a second record.
 JOIN_BYTES = 8192
 
+_MESSAGES = (TEXT, CLOSE)
+
 
 class Stream:
     """Frames over a connection.
@@ -50,7 +52,7 @@ class Stream:
         self._plain = plain and not server
         self._decoder = FrameDecoder(masked=server, max_message_bytes=messages.MAX_STREAM_BYTES)
         self._vocabulary = messages.STREAM_TO_SERVER if server else messages.STREAM_TO_CLIENT
-        self._later = deque((opcode, bytes(payload)) for opcode, payload in self._decoder.feed(memoryview(early)))
+        self._later: deque[frames.Event] = deque(self._decoder.feed(memoryview(early)))
         self.sent = 0
         self.received = 0
         # For the pool that holds it: what it is bound to, in which state, since when, and when it last answered.
@@ -73,7 +75,7 @@ class Stream:
         """
         while True:
             if self._later:
-                got = self._held()
+                got = self._next(self._later)
             else:
                 data = self.connection.read()
                 if not data:
@@ -90,7 +92,7 @@ class Stream:
     def read_ready(self) -> list[Any] | Any | None:
         """As `read`, without waiting: None where nothing is there. Raises EOFError at the end."""
         if self._later:
-            return self._held()
+            return self._next(self._later)
         data = self.connection.read_ready()
         if data is None:
             return None
@@ -100,25 +102,29 @@ class Stream:
 
     def _sort(self, events: list[frames.Event]) -> list[Any] | Any | None:
         """The first run of bytes or the first message of `events`; what follows is kept (copied) for later."""
+        queue = deque(events)
+        got = self._next(queue)
+        if queue:
+            self._later = deque((opcode, bytes(payload)) for opcode, payload in queue)
+        return got
+
+    def _next(self, events: deque[frames.Event]) -> list[Any] | Any | None:
+        """Take the first run of bytes or the first message from `events`."""
         pieces: list[Any] = []
-        for index, (opcode, payload) in enumerate(events):
+        while events:
+            opcode, payload = events[0]
             if opcode == BINARY:
                 pieces.append(payload)
                 self.received += len(payload)
-            elif opcode == TEXT or opcode == CLOSE:
+            elif opcode in _MESSAGES:
                 if pieces:
-                    self._later.extend((kind, bytes(rest)) for kind, rest in events[index:])
-                    return pieces
-                self._later.extend((kind, bytes(rest)) for kind, rest in events[index + 1 :])
+                    break
+                events.popleft()
                 return self._message(opcode, bytes(payload))
             else:
                 self._control(opcode, bytes(payload))
+            events.popleft()
         return pieces or None
-
-    def _held(self) -> list[Any] | Any | None:
-        events: list[frames.Event] = list(self._later)
-        self._later.clear()
-        return self._sort(events)
 
     def _message(self, opcode: int, payload: bytes) -> Any:
         if opcode == CLOSE:

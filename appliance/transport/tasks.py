@@ -27,7 +27,7 @@ def _run(name: str, function: Callable[..., object], arguments: tuple[Any, ...])
         function(*arguments)
     except GreenletExit:
         pass
-    except Exception:
+    except (Exception, gevent.Timeout):  # a Timeout that nobody caught is no Exception
         crashes.count += 1
         log.exception("%s crashed; please report this", name)
 

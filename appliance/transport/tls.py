@@ -86,7 +86,7 @@ class TlsConnection(Connection):
         except ValueError as error:
             Connection.close(self)
             raise ConnectionError(f"{server_name!r} cannot be the name of a TLS server ({error})") from None
-        self._decrypt: Callable[..., int] = self._tls.read
+        self._decrypt: Callable[..., Any] = self._tls.read
         self._encrypt: Callable[..., int] = self._tls.write
         self._early = False  # what came before and is still to be read: bytes behind the handshake, the peer's end
 
@@ -161,7 +161,7 @@ class TlsConnection(Connection):
         return _plain_view[:size] if size else None
 
     def _decrypt_more(self, size: int, rest: memoryview) -> int:
-        """Decrypt all whole records, and those in `rest`, behind the first `size` plain bytes; returns how many there are.
+        """Decrypt all whole records, and those of `rest`, behind the first `size` plain bytes; returns the new size.
 
         Raises ssl.SSLZeroReturnError or ssl.SSLEOFError where the end of the stream is all that came.
         """
@@ -189,13 +189,9 @@ class TlsConnection(Connection):
         if not self._unsent:
             answer = outgoing.read()
             try:
-                sent = self._socket.send(answer)
-            except BlockingIOError:
-                sent = 0
+                outgoing.write(answer[self._send(answer) :])
             except OSError:
                 return  # reading will show it
-            if sent < len(answer):
-                outgoing.write(answer[sent:])
         if outgoing.pending > MAX_OWED_BYTES:
             self.abort()
 
@@ -210,6 +206,8 @@ class TlsConnection(Connection):
     def write_parts(self, parts: list[Any]) -> None:
         if self._unsent:
             raise RuntimeError("two greenlets write one connection")
+        if len(parts) > 2 and sum(map(len, parts)) <= RECORD_BYTES:
+            parts = [b"".join(parts)]  # a record for each would cost more
         outgoing = self._outgoing
         ours = False  # whether nobody else can change what is still to be encrypted
         while parts:
@@ -231,6 +229,16 @@ class TlsConnection(Connection):
                 self._write_rest(batch[sent:])
         if outgoing.pending:
             _write_plain(self, outgoing.read())
+
+    def _send(self, data: bytes) -> int:
+        """How much of what is encrypted the socket takes now."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._refused = True
+            raise
 
     def write_now(self, data: bytes) -> None:
         if self._unsent:

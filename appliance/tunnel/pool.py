@@ -256,17 +256,21 @@ class Pool:
         if stream.state == IN_USE:
             return False
         try:
-            while stream.state != IN_USE:  # what follows is for who has just been given it
+            while True:
                 got = stream.read_ready()
                 if got is None:
                     stream.heard = time.monotonic()
                     if stream.connection.closed:  # it takes no answer to its ping
                         self.discard(stream)
-                    return True
-                if isinstance(got, Finish):
+                elif isinstance(got, Finish):
                     self._finished(stream)
-                elif stream.state != RELEASING or type(got) is not list:
+                elif type(got) is list and stream.state != IDLE:
+                    self.discard(stream)  # an upstream that speaks unasked: it must not be heard by the next visitor
+                else:
                     raise MessageError("the client sent what nobody asked for")
+                # One read at a time: who sends without end must not keep the hub. What is held causes no event.
+                if stream.state == IN_USE or not stream.holding:
+                    return True
         except (FrameError, MessageError) as error:
             self.fail(stream, error)
         except (EOFError, OSError):

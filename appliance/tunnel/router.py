@@ -62,9 +62,9 @@ class Router:
             return self._found[host]
         except KeyError:
             route = self._look_up(host)
-            if len(self._found) >= MAX_CACHED_HOSTS:
-                self._found.clear()
             if host is None or len(host) <= MAX_CACHED_BYTES:
+                if len(self._found) >= MAX_CACHED_HOSTS:
+                    self._found.clear()
                 self._found[host] = route
             return route
 

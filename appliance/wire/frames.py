@@ -73,7 +73,7 @@ def _apply_mask() -> Callable[..., bytes]:
 
 def close_payload(code: int, reason: str = "") -> bytes:
     """The payload of a close frame; the reason is cut to what a control frame holds."""
-    return struct.pack("!H", code) + reason.encode()[:123].decode("utf-8", "ignore").encode()
+    return struct.pack("!H", code) + reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode()
 
 
 def close_reason(payload: bytes) -> tuple[int, str]:
@@ -193,12 +193,12 @@ class FrameDecoder:
             raise FrameError("a frame has an unknown opcode or uses reserved bits")
         if (second >= 0x80) is not self._masked:
             raise FrameError("a client's frame is not masked" if self._masked else "a server's frame is masked")
-        if opcode >= CLOSE and (length > 125 or not first & 0x80):
+        if opcode >= CLOSE and (second & 0x7F > 125 or not first & 0x80):
             raise FrameError("a control frame is too long or fragmented")
-        if length >> 63:
-            raise FrameError("a frame claims an impossible length", TOO_BIG)
         if opcode == BINARY and not self._binary:
             raise FrameError("a binary frame came where only messages may")
+        if length >> 63:
+            raise FrameError("a frame claims an impossible length", TOO_BIG)
 
     def _begin(self, first: int, length: int, events: list[Event]) -> None:
         """Enter a frame whose head is whole and checked."""

@@ -26,6 +26,7 @@ _request = re.compile(
 _response = re.compile(
     rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n(" + FIELD_LINES + rb")\r\n"
 ).match
+_first_bytes = frozenset(re.findall(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r-]", bytes(range(128)))) | {b""}
 _head_end = re.compile(rb"\n\r?\n").search
 _foreign_version = re.compile(rb"[^\r\n]* HTTP/[0-9]+(?:\.[0-9]+)?\r?\n").match
 _authority = re.compile(
@@ -208,6 +209,9 @@ def parse_request(data: bytes, start: int = 0, searched: int = 0) -> RequestHead
 
 def _check_incomplete(data: bytes, start: int, searched: int) -> None:
     """Nothing parsed: return to wait for more, or say what is wrong with a head that is complete."""
+    if data[start : start + 1] not in _first_bytes:
+        # Seen at once: who speaks TLS to a plain port should not wait for a time limit.
+        raise HeadError(400, "this is not HTTP")
     ended = _head_end(data, max(start, searched - 3))
     if ended is None:
         if len(data) - start > MAX_HEAD_BYTES:

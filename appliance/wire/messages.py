@@ -24,7 +24,8 @@ MAX_UPSTREAMS = 1000
 MAX_TEXT = 2048
 
 _client_id = re.compile(r"[0-9a-f]{32}").fullmatch
-_control_characters = re.compile(r"[\x00-\x1f\x7f]").search
+# Surrogates, too: JSON can write half of a pair, which nothing afterwards can encode.
+_control_characters = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]").search
 
 
 class MessageError(ValueError):

@@ -40,7 +40,7 @@ _METHOD = """
 _REPRODUCE = """
 On Debian, with `nginx haproxy openssh-server openssh-client wrk` (as root, `--install` installs them):
 
-```
+```sh
 scripts/bench                                   # everything: about ten minutes
 scripts/bench --quick --only small,bulk         # a first impression
 scripts/bench --markdown docs/benchmarks.md     # this page

@@ -188,6 +188,7 @@ REQUEST_LINES = [
     refused("asterisk for GET", "9112 3.2.4", head("GET * HTTP/1.1")),
     refused("CONNECT", "9110 9.3.6", head("CONNECT HOST:443 HTTP/1.1", host="HOST:443"), 405),
     refused("CONNECT with a path", "9110 9.3.6", head("CONNECT /x HTTP/1.1"), 405),
+    refused("the greeting of TLS", "edge", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     refused("LF before the request", "9112 2.2", b"\n" + get()),
     Case("HTTP/1.2", "9110 2.5", head("GET /x HTTP/1.2"), (200,), seen=("GET /x HTTP/1.1",)),
     Case("empty line before the request", "9112 2.2", b"\r\n" + get(), (200,)),

@@ -119,7 +119,7 @@ def test_both_directions_at_once(stage: Stage, visitor: Visitor, chunked: bool) 
     rounds = 20
 
     def script(exchange: Exchange) -> None:
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (4 * rounds))
+        exchange.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (4 * rounds))
         for _ in range(rounds):
             if chunked:
                 assert exchange.reader.until(b"\r\n") == b"4\r\n"
@@ -156,6 +156,23 @@ def test_an_answer_before_the_upload_is_finished(stage: Stage, visitor: Visitor)
     assert visitor.rest() == b""
 
 
+@pytest.mark.parametrize("first_line", ["GET /long HTTP/1.0", "GET /long HTTP/1.1"])
+def test_what_follows_the_last_request_does_not_cost_its_answer(
+    stage: Stage, visitor: Visitor, first_line: str
+) -> None:
+    """RFC 9112 9.6: to close with bytes unread is to reset, and a reset may overtake what was sent."""
+    long = b"0123456789abcdef" * 2**17
+    stage.upstream.scripts["/long"] = lambda exchange: exchange.answer(long)
+    visitor.send(request(first_line, f"Host: {HOST}", "Connection: close"))
+    sender = threading.Thread(target=visitor.send, args=(b"x" * 2_000_000,))
+    sender.start()
+    answer = visitor.answer()
+    assert answer.one("connection") == "close"
+    assert answer.body == long
+    visitor.finish()
+    sender.join(PATIENCE_SECONDS)
+
+
 def test_a_head_that_comes_byte_by_byte(stage: Stage, visitor: Visitor) -> None:
     data = post("/bytes", "Transfer-Encoding: chunked", body=b"5;x\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n") + get(
         "/next", HOST
@@ -174,7 +191,7 @@ def test_an_upload_is_carried_as_it_comes(stage: Stage, visitor: Visitor, chunke
         exchange.reader.until(b"first")
         first.set()
         exchange.reader.until(b"last\r\n0\r\n\r\n" if chunked else b"last")
-        exchange.answer(b"thanks")
+        exchange.answer(b"thanks", "200 OK", "Connection: close")
         exchange.close()
 
     stage.upstream.scripts["/upload"] = script
@@ -274,6 +291,64 @@ def check_leaving(stage: Stage, visitor: Visitor, said: bytes) -> None:
     assert time.monotonic() - left < SOON_SECONDS
 
 
+def test_a_visitor_who_leaves_while_its_upload_is_stuck(stage: Stage, visitor: Visitor) -> None:
+    """Nobody reads what it sent, all buffers are full; and yet the upstream hears of it."""
+    waiting, left, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        waiting.set()
+        passed(left, "the visitor has left")
+        try:
+            exchange.reader.rest()
+        except ConnectionResetError:
+            pass
+        ended.set()
+        exchange.close()
+
+    stage.upstream.scripts["/stuck"] = script
+    visitor.send(post("/stuck", "Content-Length: 1000000000"))
+    passed(waiting, "the upstream has the head")
+    visitor.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        for _ in range(1000):
+            visitor.sock.sendall(bytes(2**20))
+    visitor.sock.close()
+    left.set()
+    assert ended.wait(SOON_SECONDS)
+
+
+def test_a_visitor_who_leaves_and_has_read_nothing(stage: Stage, visitor: Visitor) -> None:
+    stuck, left, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.sock.settimeout(0.5)
+        try:
+            exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while True:
+                exchange.send(bytes(2**20))
+        except TimeoutError:
+            stuck.set()
+        passed(left, "the visitor has left")
+        exchange.close()
+        if exchange.gone():
+            ended.set()
+
+    stage.upstream.scripts["/unread"] = script
+    visitor.send(get("/unread", HOST))
+    passed(stuck, "no buffer takes more")
+    visitor.sock.close()
+    left.set()
+    assert ended.wait(SOON_SECONDS)
+
+
+def test_an_upstream_that_dies_during_the_upload(stage: Stage, visitor: Visitor) -> None:
+    stage.upstream.scripts["/dies-early"] = Exchange.reset
+    died = time.monotonic()
+    visitor.send(post("/dies-early", "Content-Length: 100", body=b"begun"))
+    assert visitor.answer().status == 502
+    assert time.monotonic() - died < SOON_SECONDS
+
+
 def test_an_upstream_that_dies_during_the_answer(stage: Stage, visitor: Visitor) -> None:
     arrived = threading.Event()
 
@@ -301,6 +376,25 @@ def test_upstream_connections_are_kept(stage: Stage, visitor: Visitor) -> None:
     records = stage.upstream.requests("/kept/")
     assert len(records) == 10
     assert len({record.connection for record in records}) == 1
+
+
+def test_bytes_that_nobody_asked_for_end_a_kept_connection(stage: Stage, visitor: Visitor) -> None:
+    """Left there, they would be taken for the answer to the next request."""
+    answered, ended = threading.Event(), threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.answer(b"mine")
+        passed(answered, "the visitor has its answer")
+        exchange.answer(b"poison")
+        exchange.keep = False
+        if exchange.gone():
+            ended.set()
+
+    stage.upstream.scripts["/unasked"] = script
+    assert visitor.ask(get("/unasked", HOST)).body == b"mine"
+    answered.set()
+    passed(ended, "the kept connection is ended")
+    assert visitor.ask(get("/next", HOST)).body == b"/next"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

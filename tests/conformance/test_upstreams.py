@@ -24,9 +24,7 @@ def test_answer(stage: Stage, name: str) -> None:
     stage.upstream.scripts[path] = say(answer.data, end=answer.end)
     probe = get(f"/probe{path}", HOST)
     with Visitor(stage.port) as visitor:
-        visitor.send(
-            request(f"{answer.method} {path} HTTP/{answer.version}", f"Host: {HOST}", *answer.fields)
-        )
+        visitor.send(request(f"{answer.method} {path} HTTP/{answer.version}", f"Host: {HOST}", *answer.fields))
         if answer.torn:
             check_torn(visitor, answer)
         else:

@@ -54,9 +54,7 @@ def test_prometheus_scrapes_and_answers(tmp_path: Path) -> None:
         (tmp_path / "ca.pem").write_text(tunnel.authority)
         configuration = tmp_path / "prometheus.yml"
         configuration.write_text(
-            CONFIGURATION.format(
-                token=tunnel.token_file, authority=tmp_path / "ca.pem", port=tunnel.control_port
-            )
+            CONFIGURATION.format(token=tunnel.token_file, authority=tmp_path / "ca.pem", port=tunnel.control_port)
         )
         prometheus = Process(
             "prometheus",
@@ -67,9 +65,7 @@ def test_prometheus_scrapes_and_answers(tmp_path: Path) -> None:
         found = eventually(lambda: ask(port, QUERY), "Prometheus has a sample", prometheus)
         assert [sample["value"][1] for sample in found] == ["7"]
         assert ask(port, 'up{job="sluice"}')[0]["value"][1] == "1"
-        buckets = ask(
-            port, 'http_dataplane_request_duration_seconds_bucket{host="metered.example",le="+Inf"}'
-        )
+        buckets = ask(port, 'http_dataplane_request_duration_seconds_bucket{host="metered.example",le="+Inf"}')
         assert [sample["value"][1] for sample in buckets] == ["7"]
         connected = ask(port, "http_controlplane_connected_gauge")
         assert [sample["value"][1] for sample in connected] == ["1"]
@@ -91,9 +87,7 @@ def test_promtool_finds_nothing_but_the_names_we_keep(tmp_path: Path) -> None:
     finally:
         tunnel.close()
         upstream.close()
-    checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=body, capture_output=True, timeout=20, check=False
-    )
+    checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, timeout=20, check=False)
     complaints = (checked.stdout + checked.stderr).decode().splitlines()
     # `gauge` in a name: people's dashboards know it so
     assert [line for line in complaints if "_gauge" not in line] == []

@@ -23,9 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tunnel(directory: Path) -> Iterator[Tunnel]:
-    tunnel = Tunnel(
-        directory, "--response-timeout", "1s", "--head-timeout", "1s", "--idle-timeout", "1s", plain=True
-    )
+    tunnel = Tunnel(directory, "--response-timeout", "1s", "--head-timeout", "1s", "--idle-timeout", "1s", plain=True)
     try:
         yield tunnel
     finally:
@@ -105,8 +103,7 @@ def test_the_default_takes_what_no_name_takes(tmp_path: Path, upstreams: dict[st
 
 def test_clients_of_one_name_take_turns(tunnel: Tunnel, upstreams: dict[str, Upstream]) -> None:
     one, two = (
-        tunnel.add_client(name, f"turns.example=http://127.0.0.1:{upstreams[name].port}")
-        for name in ("one", "two")
+        tunnel.add_client(name, f"turns.example=http://127.0.0.1:{upstreams[name].port}") for name in ("one", "two")
     )
     answers = Counter(who_answers(tunnel, "turns.example") for _ in range(20))
     assert answers == {"one": 10, "two": 10}
@@ -203,9 +200,7 @@ def test_an_answer_that_has_begun_has_time(routed: Tunnel, upstreams: dict[str, 
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "counted"])
-def test_a_long_upload_is_no_slow_answer(
-    routed: Tunnel, upstreams: dict[str, Upstream], chunked: bool
-) -> None:
+def test_a_long_upload_is_no_slow_answer(routed: Tunnel, upstreams: dict[str, Upstream], chunked: bool) -> None:
     """The time limit begins anew with everything that the visitor sends."""
     pause = threading.Event()
     framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 10"

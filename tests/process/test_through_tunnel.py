@@ -25,6 +25,7 @@ from tests.stage.tunnel import Tunnel
 from tests.stage.upstream import Exchange, Upstream
 from tests.stage.visitor import get, once
 
+OPENSSL = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=secure"
 BIG = random.Random(1).randbytes(3 * 2**20)
 
 
@@ -48,6 +49,24 @@ def chat(connection: ServerConnection) -> None:
         pass
 
 
+def own_certificate(directory: Path) -> ssl.SSLContext:
+    """The context of a server whose certificate nobody vouches for."""
+    certificate, key = directory / "own.pem", directory / "own.key"
+    command = [
+        *OPENSSL.split(),
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
+    subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp("through")
@@ -56,6 +75,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     (share / "big.bin").write_bytes(BIG)
     python, sock_path = Upstream(), directory / "app.sock"
     unix, ipv6 = Upstream("unix", path=str(sock_path)), Upstream("ipv6", host="::1")
+    secure = Upstream("secure", tls=own_certificate(directory))
     nginx = Nginx(directory)
     chatting: WebSocketServer = serve(chat, "127.0.0.1", 0, max_size=None)
     threading.Thread(target=chatting.serve_forever, daemon=True).start()
@@ -69,13 +89,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             f"unix.example=unix:{sock_path}",
             f"ipv6.example=http://[::1]:{ipv6.port}",
             f"files.example={share}",
+            f"doubted.example=https://127.0.0.1:{secure.port}",
+            f"accepted.example=https://127.0.0.1:{secure.port}?insecure=true",
         )
         yield Stage(tunnel, nginx, python, directory)
     finally:
         tunnel.close()
         chatting.shutdown()
         nginx.close()
-        for upstream in (python, unix, ipv6):
+        for upstream in (python, unix, ipv6, secure):
             upstream.close()
 
 
@@ -161,9 +183,18 @@ def test_curl_upgrade_to_http2_is_passed_over(stage: Stage) -> None:
     assert printed == b"/x\n200 1.1 1"
 
 
-@pytest.mark.parametrize("host", ["unix.example", "ipv6.example"])
+@pytest.mark.parametrize("host", ["unix.example", "ipv6.example", "accepted.example"])
 def test_other_ways_to_an_upstream(stage: Stage, host: str) -> None:
-    assert curl(stage, host, "/x", "--data-binary", "hello") == b"hello"
+    for body in (b"hello", BIG):
+        source = stage.directory / "posted.bin"
+        source.write_bytes(body)
+        assert curl(stage, host, "/x", "-H", "Expect:", "--data-binary", f"@{source}") == body
+
+
+def test_an_upstream_whose_certificate_nobody_vouches_for(stage: Stage) -> None:
+    answer = once(stage.tunnel.port, get("/x", "doubted.example"))
+    assert answer.status == 502
+    assert b"127.0.0.1" not in answer.body
 
 
 # ---- WebSocket

@@ -42,9 +42,7 @@ class Nginx:
         self.port = free_port()
         configuration = directory / "nginx.conf"
         configuration.write_text(CONFIGURATION.format(directory=directory, port=self.port))
-        self.process = Process(
-            "nginx", ["/usr/sbin/nginx", "-p", str(directory), "-c", str(configuration)], directory
-        )
+        self.process = Process("nginx", ["/usr/sbin/nginx", "-p", str(directory), "-c", str(configuration)], directory)
         eventually(lambda: listening(self.port), "nginx listens", self.process)
 
     def logged(self) -> list[str]:

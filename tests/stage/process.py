@@ -80,9 +80,7 @@ class Process:
         return self._child.returncode
 
 
-def eventually(
-    look: Callable[[], _Value], what: str, *processes: Process, seconds: float = PATIENCE_SECONDS
-) -> _Value:
+def eventually(look: Callable[[], _Value], what: str, *processes: Process, seconds: float = PATIENCE_SECONDS) -> _Value:
     """The first true value that `look` gives; AssertionError when time is up or one of `processes` ends."""
     pause = threading.Event()
     deadline = time.monotonic() + seconds

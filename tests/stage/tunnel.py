@@ -48,9 +48,7 @@ class Tunnel:
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.control_port, timeout=10, context=context
-            )
+            connection = http.client.HTTPSConnection("127.0.0.1", self.control_port, timeout=10, context=context)
             with contextlib.closing(connection):
                 connection.request("GET", "/.well-known/ca.crt")
                 self._authority = connection.getresponse().read().decode("ascii")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -100,7 +101,13 @@ def say(data: bytes, *, end: str = "keep", read: bool = True) -> Script:
 class Upstream:
     """Listens on a port of its own; a thread a connection. `scripts`: what to do for a target's path."""
 
-    def __init__(self, name: str = "python", host: str = "127.0.0.1", path: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "python",
+        host: str = "127.0.0.1",
+        path: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.name = name  # with which it marks its answers
         if path is not None:
             self._listener = socket.socket(socket.AF_UNIX)
@@ -111,6 +118,7 @@ class Upstream:
                 (host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=64
             )
             self.port: int = self._listener.getsockname()[1]
+        self._tls = tls
         self.scripts: dict[str, Script] = {}
         self.recorded: list[Recorded] = []
         self.malformed: list[str] = []
@@ -139,9 +147,7 @@ class Upstream:
     def wait(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until something recorded makes `condition` true."""
         with self._changes:
-            assert self._changes.wait_for(condition, seconds), (
-                f"upstream: {what} not within {seconds:g} seconds"
-            )
+            assert self._changes.wait_for(condition, seconds), f"upstream: {what} not within {seconds:g} seconds"
 
     def changed(self) -> None:
         with self._changes:
@@ -161,7 +167,7 @@ class Upstream:
         self.open_connections += 1
         self.changed()
         try:
-            with sock:
+            with sock if self._tls is None else self._tls.wrap_socket(sock, server_side=True) as sock:
                 sock.settimeout(PATIENCE_SECONDS * 3)
                 if sock.family != socket.AF_UNIX:
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -182,9 +188,7 @@ class Upstream:
         except Malformed as error:
             self.malformed.append(str(error))
             self.changed()
-            sock.sendall(
-                f"HTTP/1.1 400 Bad Request\r\n{MARK}: {self.name}\r\nContent-Length: 0\r\n\r\n".encode()
-            )
+            sock.sendall(f"HTTP/1.1 400 Bad Request\r\n{MARK}: {self.name}\r\nContent-Length: 0\r\n\r\n".encode())
             return False
         except Ended as ended:
             if ended.seen:

@@ -100,9 +100,7 @@ def test_what_a_trusted_proxy_says_is_kept_and_extended() -> None:
 def test_what_a_trusted_proxy_does_not_say_is_ours() -> None:
     assert forwarded(trusted=True)[2:] == OURS
     lines = forwarded(b"X-Forwarded-Proto: https", trusted=True)[2:]
-    assert sorted(lines) == sorted(
-        [*(line for line in OURS if "Proto" not in line), "X-Forwarded-Proto: https"]
-    )
+    assert sorted(lines) == sorted([*(line for line in OURS if "Proto" not in line), "X-Forwarded-Proto: https"])
 
 
 def answer(
@@ -131,9 +129,7 @@ def answer(
         (b"404 ", b"GET", [b"Content-Length: 0"], ["Content-Length: 0"]),
     ],
 )
-def test_an_answer_is_framed_anew(
-    status: bytes, method: bytes, lines: list[bytes], written: list[str]
-) -> None:
+def test_an_answer_is_framed_anew(status: bytes, method: bytes, lines: list[bytes], written: list[str]) -> None:
     assert answer(*lines, status=status, method=method) == ["HTTP/1.1 " + status.decode(), *written]
 
 

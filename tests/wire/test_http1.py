@@ -41,9 +41,7 @@ def answered(data: bytes, method: bytes = b"GET") -> ResponseHead:
 
 
 def test_a_request_is_understood() -> None:
-    data = request(
-        b"Accept: */*", b"X-Empty:", b"Connection: keep-alive, X-Gone", b"X-Gone: 1", b"Content-Length: 5"
-    )
+    data = request(b"Accept: */*", b"X-Empty:", b"Connection: keep-alive, X-Gone", b"X-Gone: 1", b"Content-Length: 5")
     head = accepted(data + b"hello")
     assert (head.method, head.target, head.minor, head.host) == (b"GET", b"/", 1, b"a.example")
     assert head.lines == [b"Accept: */*", b"X-Empty:"]
@@ -168,6 +166,16 @@ def test_a_request_is_refused(name: str) -> None:
         parse_request(data)
     assert caught.value.status == status
     assert caught.value.reason and "\n" not in caught.value.reason
+
+
+def test_what_cannot_become_a_request_is_refused_at_once() -> None:
+    """A TLS greeting, say, which may never have the end of a head in it."""
+    for data in (b"\x16\x03\x01\x02", b"\0", b" ", b"\nGET", b"\r\n\x16", b"\xff", b"(", b"\x7f"):
+        with pytest.raises(HeadError) as caught:
+            parse_request(data)
+        assert caught.value.status == 400
+    for data in (b"", b"\r", b"\r\n", b"\r\n\r", b"G", b"\r\nG", b"~"):
+        assert parse_request(data) is None
 
 
 TARGETS = {
@@ -380,9 +388,7 @@ RESPONSE_BODIES: list[tuple[bytes, list[bytes], bytes, int, bool]] = [
 
 
 @pytest.mark.parametrize(("start", "lines", "method", "length", "kept"), RESPONSE_BODIES)
-def test_how_a_response_ends(
-    start: bytes, lines: list[bytes], method: bytes, length: int, kept: bool
-) -> None:
+def test_how_a_response_ends(start: bytes, lines: list[bytes], method: bytes, length: int, kept: bool) -> None:
     """RFC 9112 6.3."""
     head = answered(response(*lines, start=start), method)
     assert (head.length, head.keep_alive) == (length, kept)

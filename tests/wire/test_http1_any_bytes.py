@@ -140,9 +140,7 @@ def test_what_is_forwarded_reads_the_same_to_h11(
     assert names.count(b"host") == 1
     assert [value for name, value in event.headers if name == b"x-forwarded-for"] == [b"192.0.2.1"]
     assert [value for name, value in event.headers if name == b"x-request-id"] == [b"id"]
-    framing = [
-        (name, value) for name, value in event.headers if name in (b"content-length", b"transfer-encoding")
-    ]
+    framing = [(name, value) for name, value in event.headers if name in (b"content-length", b"transfer-encoding")]
     expected = (
         []
         if head.length is None
@@ -161,12 +159,8 @@ def test_what_is_forwarded_reads_the_same_to_h11(
 
 
 @FUZZ
-@given(
-    status=st.integers(200, 599), reason=values, lines=field_lists, method=st.sampled_from([b"GET", b"HEAD"])
-)
-def test_what_is_answered_reads_the_same_to_h11(
-    status: int, reason: bytes, lines: list[bytes], method: bytes
-) -> None:
+@given(status=st.integers(200, 599), reason=values, lines=field_lists, method=st.sampled_from([b"GET", b"HEAD"]))
+def test_what_is_answered_reads_the_same_to_h11(status: int, reason: bytes, lines: list[bytes], method: bytes) -> None:
     try:
         head = parse_response(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, joined(lines)), method)
     except HeadError:

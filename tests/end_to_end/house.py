@@ -1,0 +1,269 @@
+"""Server, clients, upstreams and visitors in one process, under gevent: ports are free ones, readiness is seen, not
+waited for, and at the end nothing may be left of any of them."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gevent
+from gevent import socket
+from greenlet import greenlet
+
+from appliance.admin.app import create_app
+from appliance.client.agent import Agent
+from appliance.config.http_client import HttpClientConfig
+from appliance.config.http_server import HttpServerConfig
+from appliance.fileserver.service import open_directory
+from appliance.server.app import Server
+from appliance.transport import tasks
+from appliance.transport.reaper import reaper
+from appliance.tunnel.pool import Pool
+from appliance.tunnel.session import Session
+from appliance.wire.address import parse_server_url, parse_upstreams
+from tests.stage import upstream as stage_upstream
+from tests.stage import visitor as stage_visitor
+from tests.stage.messages import Reader
+
+TOKEN = "the-token-of-these-tests"
+PATIENCE_SECONDS = 10.0  # bound of every wait; nothing takes nearly as long where all is well
+
+_Value = TypeVar("_Value")
+
+
+def until(look: Callable[[], _Value], what: str, seconds: float = PATIENCE_SECONDS) -> _Value:
+    """The first true value that `look` gives."""
+    deadline = time.monotonic() + seconds
+    while not (value := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
+        gevent.sleep(0.001)
+    return value
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def greenlets() -> int:
+    """Those that have begun and not ended, but for the hub's and its threads'."""
+    found = 0
+    for thing in gc.get_objects():
+        if isinstance(thing, greenlet) and thing and thing.parent is not None:
+            found += not type(thing).__module__.startswith("gevent.threadpool")
+    return found
+
+
+class Counts:
+    """What is there now, and whether it is again."""
+
+    def __init__(self) -> None:
+        self.descriptors = descriptors()
+        self.watched = len(reaper)
+        self.greenlets = greenlets()
+        self.crashes = tasks.crashes.count
+
+    def check(self) -> None:
+        """Everything that has come since is gone, and no greenlet has crashed."""
+        assert tasks.crashes.count == self.crashes, "a greenlet has crashed: see the log"
+        until(lambda: len(reaper) <= self.watched, "connections are closed")
+        until(lambda: descriptors() <= self.descriptors, "descriptors are closed")
+        until(lambda: greenlets() <= self.greenlets, "greenlets have ended")
+
+
+class House:
+    """One server, and what is added to it. `close` ends all, and checks that it is gone."""
+
+    def __init__(self, context: ssl.SSLContext | None = None, ca_pem: bytes | None = None, **options: Any) -> None:
+        gevent.get_hub().threadpool.apply(int)  # what the hub makes at its first use, it keeps
+        self.counts = Counts()
+        self._context = context
+        self._ca_pem = ca_pem
+        self._options: dict[str, Any] = {"heartbeat": 5.0, "auto_tls": context is not None, **options}
+        self.agents: list[tuple[Agent, Any]] = []
+        self.upstreams: list[Upstream] = []
+        self.visitors: list[Visitor] = []
+        self.server = self._start(0, 0)
+
+    def _start(self, port: int, control_port: int) -> Server:
+        config = HttpServerConfig(
+            port=port, control_port=control_port, data_addr="127.0.0.1", control_addr="127.0.0.1", **self._options
+        )
+        server = Server(config, TOKEN, self._context, create_app)
+        server.state.ca_pem = self._ca_pem
+        server.start()
+        self.port, self.control_port = server.port, server.control_port
+        return server
+
+    def restart(self) -> None:
+        """Stop the server, and start another one on its ports."""
+        self.server.stop()
+        self.server = self._start(self.port, self.control_port)
+
+    @property
+    def url(self) -> str:
+        return f"{'ws' if self._context is None else 'wss'}://127.0.0.1:{self.control_port}"
+
+    # Clients
+
+    def client(self, *upstreams: str, wait: bool = True, **options: Any) -> str:
+        """Start a client; its id. `wait`: until the server knows it and its streams are there."""
+        client_id = options.setdefault("client_id", secrets.token_hex(16))
+        config = HttpClientConfig(url=options.pop("url", self.url), upstream=upstreams, **options)
+        agent = Agent(config, parse_server_url(config.url), TOKEN, parse_upstreams(upstreams), open_directory)
+        self.agents.append((agent, gevent.spawn(agent.run)))
+        if wait:
+            self.connected(client_id)
+        return client_id
+
+    def connected(self, client_id: str) -> Session:
+        """The session of a client, once its warm streams are there."""
+
+        def look() -> Session | None:
+            session = self.session(client_id)
+            enough = session is not None and session.streams_idle >= self._options.get("warm_streams", 8)
+            return session if enough else None
+
+        found = until(look, "the client is connected")
+        assert found is not None
+        return found
+
+    def session(self, client_id: str) -> Session | None:
+        found = [session for session in self.server.registry.sessions() if session.client_id == client_id]
+        return found[0] if found else None
+
+    def pool(self, client_id: str) -> Pool:
+        session = self.session(client_id)
+        assert session is not None
+        return session.pool
+
+    def stop_client(self, index: int = -1) -> None:
+        agent, running = self.agents.pop(index)
+        agent.stop()
+        running.get(timeout=PATIENCE_SECONDS)
+
+    # Others
+
+    def upstream(self, **options: Any) -> Upstream:
+        upstream = Upstream(**options)
+        self.upstreams.append(upstream)
+        return upstream
+
+    def visitor(self) -> Visitor:
+        visitor = Visitor(self.port)
+        self.visitors.append(visitor)
+        return visitor
+
+    def ask(self, data: bytes) -> Any:
+        """The final answer to one request on a connection of its own."""
+        with Visitor(self.port) as visitor:
+            return visitor.ask(data)
+
+    def close(self) -> None:
+        for visitor in self.visitors:
+            visitor.sock.close()
+        while self.agents:
+            self.stop_client()
+        self.server.stop()
+        for upstream in self.upstreams:
+            upstream.close()
+        self.counts.check()
+        assert not self.server.registry.sessions()
+
+
+@contextlib.contextmanager
+def a_house(**options: Any) -> Iterator[House]:
+    house = House(**options)
+    try:
+        yield house
+    except BaseException:
+        with contextlib.suppress(Exception):  # what failed first is what matters
+            house.close()
+        raise
+    house.close()
+
+
+class Upstream(stage_upstream.Upstream):
+    """As on the stage, with greenlets in place of threads; over TLS with a context."""
+
+    def __init__(
+        self,
+        name: str = "python",
+        host: str = "127.0.0.1",
+        path: str | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.name = name
+        self._context = context
+        self._listener: Any
+        if path is not None:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(path)
+        else:
+            self._listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            self._listener.bind((host, 0))
+            self.port = self._listener.getsockname()[1]
+        self._listener.listen(512)
+        self.scripts = {}
+        self.recorded = []
+        self.malformed = []
+        self.connections = 0
+        self.open_connections = 0
+        self._sockets: set[Any] = set()
+        self._greenlets: list[Any] = [gevent.spawn(self._accept)]
+
+    @property
+    def url(self) -> str:
+        return f"{'http' if self._context is None else 'https'}://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._greenlets[0].kill()
+        self._listener.close()
+        self.drop_connections()
+        gevent.killall(self._greenlets)
+
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+        until(condition, f"upstream: {what}", seconds)
+
+    def changed(self) -> None:
+        """Those who wait look themselves."""
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._greenlets.append(gevent.spawn(self._secure, sock, self.connections))
+
+    def _secure(self, sock: Any, number: int) -> None:
+        if self._context is not None:
+            try:
+                sock = gevent.ssl.SSLSocket(sock, server_side=True, _context=self._context)
+            except OSError:
+                sock.close()
+                return
+        self._serve(sock, number)
+
+
+class Visitor(stage_visitor.Visitor):
+    """As on the stage, waiting in the hub."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.sock: Any = socket.create_connection((host, port), PATIENCE_SECONDS)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = Reader(self.sock)
+
+
+def directory_with(directory: Path, **files: bytes) -> Path:
+    directory.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (directory / name.replace("_", ".")).write_bytes(content)
+    return directory
