@@ -34,6 +34,7 @@ NO_ANSWER = "The service behind this name did not answer."
 TOO_SLOW = "The service behind this name did not answer in time."
 NOT_UNDERSTOOD = "The answer of the service behind this name was not understood."
 
+PATIENT_SECONDS = 1.0  # one who waited longer than this for a stream may have left meanwhile
 RETURN_SECONDS = 15.0  # within which a request tries sessions that were not there when it came
 
 VISITOR_LEFT = 499  # in metrics, as nginx has it
@@ -145,7 +146,10 @@ class Exchange:
         received = stream.received if reused else 0
         try:
             self._connection.dependant = stream.connection
-            stream.connection.deadline = time.monotonic() + front.config.response_timeout
+            now = time.monotonic()
+            if now - self._began > PATIENT_SECONDS and self._connection.peer_has_left():
+                raise PeerLeft("the visitor has left while it waited for a stream")
+            stream.connection.deadline = now + front.config.response_timeout
             if reused:
                 stream.write(data)
             else:

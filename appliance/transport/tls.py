@@ -29,6 +29,7 @@ def server_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
     """For the side that has the certificate. Raises OSError or ssl.SSLError for files that do not fit."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
     context.load_cert_chain(certificate_file, key_file)
@@ -39,6 +40,7 @@ def client_context(ca_pem: str | None, verify: bool = True) -> ssl.SSLContext:
     """For the side that connects. `ca_pem`: trust these authorities alone; None: those of the system."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
     if not verify:

@@ -19,7 +19,10 @@ MAX_V2_BYTES = 16 + 4096  # ours: the addresses take 216 bytes at most, the rest
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _V1_BEGINNINGS = (b"PROXY TCP4 ", b"PROXY TCP6 ", b"PROXY UNKNOWN\r", b"PROXY UNKNOWN ")
 _v1_address = re.compile(rb"[0-9A-Fa-f:.]{2,45}").fullmatch  # no zones, which `ipaddress` would take
+_v1_ending = re.compile(rb"[\r\n]").search
 _v1_port = re.compile(rb"0|[1-9][0-9]{0,4}").fullmatch
+
+_MAPPED = bytes(10) + b"\xff\xff"  # what makes IPv6 of an IPv4 address (RFC 4291, section 2.5.5.2)
 
 _LOCAL, _PROXY = 0x20, 0x21
 _TCP4, _TCP6 = 0x11, 0x21
@@ -57,17 +60,19 @@ def encode(version: str, source: Endpoint | None, destination: Endpoint | None) 
     """
     if version not in (V1, V2):
         raise ValueError(f"{version!r} is no version of the PROXY protocol")
-    ends = (source and _address(source[0]), destination and _address(destination[0]))
-    if source is None or destination is None or ends[0] is None or ends[1] is None:
+    source_ip, destination_ip = source and _address(source[0]), destination and _address(destination[0])
+    if not source or not destination or not source_ip or not destination_ip:
         return b"PROXY UNKNOWN\r\n" if version == V1 else _v2_head(_SIGNATURE, _LOCAL, 0, 0)
-    ports = struct.pack("!HH", source[1], destination[1])
-    if ends[0].version == ends[1].version == 4:
-        if version == V1:
-            return b"PROXY TCP4 %b %b %d %d\r\n" % (*(str(end).encode() for end in ends), source[1], destination[1])
-        return _v2_head(_SIGNATURE, _PROXY, _TCP4, 12) + ends[0].packed + ends[1].packed + ports
+    ports = source[1], destination[1]
+    if min(ports) < 0 or max(ports) > 65535:
+        raise ValueError(f"{ports} are not two ports")
+    in_ipv4 = source_ip.version == destination_ip.version == 4
+    addresses = [ip.packed if in_ipv4 or ip.version == 6 else _MAPPED + ip.packed for ip in (source_ip, destination_ip)]
     if version == V1:
-        return b"PROXY TCP6 %b %b %d %d\r\n" % (*(_hexadecimal(end) for end in ends), source[1], destination[1])
-    return _v2_head(_SIGNATURE, _PROXY, _TCP6, 36) + _sixteen(ends[0]) + _sixteen(ends[1]) + ports
+        hosts = b" ".join(map(_v1_text, addresses))
+        return b"PROXY TCP%d %b %d %d\r\n" % (4 if in_ipv4 else 6, hosts, *ports)
+    block = b"".join(addresses) + struct.pack("!HH", *ports)
+    return _v2_head(_SIGNATURE, _PROXY, _TCP4 if in_ipv4 else _TCP6, len(block)) + block
 
 
 def parse(data: bytes | bytearray | memoryview, version: str) -> Header | None:
@@ -84,17 +89,15 @@ def parse(data: bytes | bytearray | memoryview, version: str) -> Header | None:
 def _parse_v1(line: bytes) -> Header | None:
     if not any(line.startswith(beginning) or beginning.startswith(line) for beginning in _V1_BEGINNINGS):
         raise ProxyProtocolError("the connection does not begin with a PROXY v1 header")
-    end = line.find(b"\r")
-    newline = line.find(b"\n")
-    if newline >= 0 and newline != end + 1:
-        raise ProxyProtocolError("a PROXY v1 header has a line feed without its carriage return")
-    if newline < 0 or end < 0:
-        if 0 <= end < len(line) - 1:
-            raise ProxyProtocolError("a PROXY v1 header has a carriage return without its line feed")
+    ending = _v1_ending(line)
+    end = ending.start() if ending else len(line)
+    if line[end : end + 2] != b"\r\n":
+        if line[end:] not in (b"", b"\r"):
+            raise ProxyProtocolError("a PROXY v1 header does not end with carriage return and line feed, both")
         if len(line) == MAX_V1_BYTES:
             raise ProxyProtocolError(f"a PROXY v1 header is over {MAX_V1_BYTES} bytes")
         return None
-    size = newline + 1
+    size = end + 2
     if line.startswith(b"PROXY UNKNOWN"):  # what may follow it must be ignored
         return Header(None, None, size)
     fields = line[len("PROXY TCP4 ") : end].split(b" ")
@@ -111,7 +114,7 @@ def _v1_host(text: bytes, family: int) -> str:
         try:
             if family == 4:
                 return str(ipaddress.IPv4Address(text.decode()))  # refuses leading zeros
-            return _host(ipaddress.IPv6Address(text.decode()))
+            return str(_unmapped(ipaddress.IPv6Address(text.decode())))
         except ValueError:
             pass
     raise ProxyProtocolError(f"a PROXY v1 header has an address that is not IPv{family}")
@@ -152,7 +155,7 @@ def _parse_v2(data: bytes) -> Header | None:
     if data[13] not in (_TCP4, _TCP6):
         return Header(None, None, size)  # a connection that is not TCP over IP, as good as unknown
     width = (address_bytes - 4) // 2
-    hosts = [_host(ipaddress.ip_address(data[at : at + width])) for at in (16, 16 + width)]
+    hosts = [str(_unmapped(ipaddress.ip_address(data[at : at + width]))) for at in (16, 16 + width)]
     source_port, destination_port = struct.unpack_from("!HH", data, 16 + 2 * width)
     return Header((hosts[0], source_port), (hosts[1], destination_port), size)
 
@@ -168,23 +171,17 @@ def _check_tlvs(data: bytes, position: int, size: int) -> None:
 def _address(host: str) -> Address | None:
     """The IP address in `host`, IPv4 where it is one in IPv6's clothes; None where there is none."""
     try:
-        address = ipaddress.ip_address(host)
+        return _unmapped(ipaddress.ip_address(host))
     except ValueError:
         return None
+
+
+def _unmapped(address: Address) -> Address:
     return (address.ipv4_mapped or address) if address.version == 6 else address
 
 
-def _host(address: Address) -> str:
-    return str((address.ipv4_mapped or address) if address.version == 6 else address)
-
-
-def _sixteen(address: Address) -> bytes:
-    return address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
-
-
-def _hexadecimal(address: Address) -> bytes:
-    """An IPv6 address for v1, whose grammar has neither zones nor IPv4's dots."""
-    if address.version == 6:
-        return str(ipaddress.IPv6Address(address.packed)).encode()
-    high, low = struct.unpack("!HH", address.packed)
-    return b"::ffff:%x:%x" % (high, low)
+def _v1_text(packed: bytes) -> bytes:
+    """An address of 4 or 16 bytes in v1's grammar, which has no dots in IPv6 (Python 3.13 would write them)."""
+    if packed.startswith(_MAPPED):
+        return b"::ffff:%x:%x" % struct.unpack("!HH", packed[12:])
+    return str(ipaddress.ip_address(packed)).encode()

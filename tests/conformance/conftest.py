@@ -13,6 +13,7 @@ from tests.stage.failures import pytest_runtest_makereport  # noqa: F401
 from tests.stage.nginx import Nginx
 from tests.stage.tunnel import Tunnel
 from tests.stage.upstream import Upstream
+from tests.stage.visitor import Visitor
 
 
 @dataclasses.dataclass
@@ -51,3 +52,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         nginx.close()
         python.close()
         other.close()
+
+
+@pytest.fixture
+def visitor(stage: Stage) -> Iterator[Visitor]:
+    with Visitor(stage.port) as visitor:
+        yield visitor

@@ -30,7 +30,7 @@ from appliance.tunnel.session import Session
 from appliance.wire.address import parse_server_url, parse_upstreams
 from tests.stage import upstream as stage_upstream
 from tests.stage import visitor as stage_visitor
-from tests.stage.messages import Reader
+from tests.stage.messages import Ended, Reader
 
 TOKEN = "the-token-of-these-tests"
 PATIENCE_SECONDS = 10.0  # bound of every wait; nothing takes nearly as long where all is well
@@ -189,8 +189,8 @@ def a_house(**options: Any) -> Iterator[House]:
     house.close()
 
 
-class Upstream(stage_upstream.Upstream):
-    """As on the stage, with greenlets in place of threads; over TLS with a context."""
+class Upstream:
+    """As the stage's, which has threads, with greenlets; over TLS with a context."""
 
     def __init__(
         self,
@@ -210,11 +210,9 @@ class Upstream(stage_upstream.Upstream):
             self._listener.bind((host, 0))
             self.port = self._listener.getsockname()[1]
         self._listener.listen(512)
-        self.scripts = {}
-        self.recorded = []
-        self.malformed = []
+        self.scripts: dict[str, Callable[[Any], None]] = {}
+        self.recorded: list[stage_upstream.Recorded] = []
         self.connections = 0
-        self.open_connections = 0
         self._sockets: set[Any] = set()
         self._greenlets: list[Any] = [gevent.spawn(self._accept)]
 
@@ -222,35 +220,57 @@ class Upstream(stage_upstream.Upstream):
     def url(self) -> str:
         return f"{'http' if self._context is None else 'https'}://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        self._greenlets[0].kill()
-        self._listener.close()
-        self.drop_connections()
-        gevent.killall(self._greenlets)
+    @property
+    def open_connections(self) -> int:
+        return len(self._sockets)
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-        until(condition, f"upstream: {what}", seconds)
+    def requests(self, prefix: str = "/") -> list[stage_upstream.Recorded]:
+        """What was recorded for targets that begin so."""
+        return [record for record in self.recorded if record.message.target.startswith(prefix)]
+
+    def close(self) -> None:
+        """Stop listening, and drop all connections."""
+        gevent.killall(self._greenlets)
+        self._listener.close()
+
+    def drop_connections(self) -> None:
+        for sock in tuple(self._sockets):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def changed(self) -> None:
         """Those who wait look themselves."""
 
     def _accept(self) -> None:
         while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
+            sock, _ = self._listener.accept()
             self.connections += 1
-            self._greenlets.append(gevent.spawn(self._secure, sock, self.connections))
+            self._greenlets = [one for one in self._greenlets if not one.ready()]
+            self._greenlets.append(gevent.spawn(self._serve, sock, self.connections))
 
-    def _secure(self, sock: Any, number: int) -> None:
-        if self._context is not None:
-            try:
-                sock = gevent.ssl.SSLSocket(sock, server_side=True, _context=self._context)
-            except OSError:
-                sock.close()
-                return
-        self._serve(sock, number)
+    def _serve(self, sock: Any, number: int) -> None:
+        with contextlib.suppress(OSError, Ended), contextlib.closing(sock):
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_side=True)
+            with contextlib.closing(sock):
+                self._sockets.add(sock)
+                try:
+                    reader = Reader(sock)
+                    while self._exchange(sock, reader, number):
+                        pass
+                finally:
+                    self._sockets.discard(sock)
+
+    def _exchange(self, sock: Any, reader: Reader, number: int) -> bool:
+        head = reader.head()
+        record = stage_upstream.Recorded(head, number, complete=False)
+        self.recorded.append(record)
+        exchange = stage_upstream.Exchange(sock, reader, record, self)  # type: ignore[arg-type]
+        script = self.scripts.get(head.target.partition("?")[0], stage_upstream.echo)
+        script(exchange)
+        if exchange.keep:
+            exchange.read_body()
+        return exchange.keep
 
 
 class Visitor(stage_visitor.Visitor):

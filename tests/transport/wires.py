@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import gevent
 import gevent.socket
 from gevent import get_hub
+from gevent.event import Event
 
 from appliance.transport.connection import Connection
 from appliance.transport.reaper import reaper
@@ -21,6 +22,7 @@ PATIENCE_SECONDS = 20.0
 SMALL = 4608
 
 _Value = TypeVar("_Value")
+_pause = Event()  # never set: between two looks
 
 
 def raw_pair(kind: str, buffer: int = 0) -> tuple[Any, Any]:
@@ -97,7 +99,7 @@ def until(look: Callable[[], _Value]) -> _Value:
     """The first true value that `look` gives, others running meanwhile."""
     with gevent.Timeout(PATIENCE_SECONDS, AssertionError("it did not happen in time")):
         while not (value := look()):
-            gevent.idle()
+            _pause.wait(0.001)
     return value
 
 
