@@ -53,6 +53,11 @@ def client_context(ca_pem: str | None, verify: bool = True) -> ssl.SSLContext:
     return context
 
 
+def _end() -> int:
+    """No bytes, as SSLObject.read has it while our own direction goes on; later on it raises the same."""
+    raise ssl.SSLZeroReturnError
+
+
 _read_plain = Connection.read
 _write_plain = Connection.write
 
@@ -60,7 +65,7 @@ _write_plain = Connection.write
 class TlsConnection(Connection):
     """A Connection under TLS. `handshake` comes before all else."""
 
-    __slots__ = ("_decrypt", "_early", "_encrypt", "_incoming", "_outgoing", "_tls")
+    __slots__ = ("_decrypt", "_early", "_encrypt", "_ended", "_incoming", "_outgoing", "_tls")
 
     def __init__(
         self,
@@ -85,12 +90,13 @@ class TlsConnection(Connection):
                 server_hostname=server_name,
                 session=session,
             )
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             Connection.close(self)
             raise ConnectionError(f"{server_name!r} cannot be the name of a TLS server ({error})") from None
         self._decrypt: Callable[..., Any] = self._tls.read
         self._encrypt: Callable[..., int] = self._tls.write
-        self._early = False  # what came before and is still to be read: bytes behind the handshake, the peer's end
+        self._early = False  # bytes that came together with the end of the handshake
+        self._ended = False  # the peer has said that no more will come
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -118,24 +124,24 @@ class TlsConnection(Connection):
     def read(self) -> memoryview:
         """As a Connection's. A peer that ends without saying so (close_notify) is believed, too: many do."""
         incoming = self._incoming
-        while True:
+        while not self._ended:
             rest = EMPTY
             if self._early:
                 self._early = False
             else:
                 data = _read_plain(self)
                 if not data:
-                    return data
+                    break
                 if len(data) > BATCH_BYTES:
                     data, rest = data[:BATCH_BYTES], data[BATCH_BYTES:]
                 incoming.write(data)
             try:
-                size = self._decrypt(RECORD_BYTES, _plain_view)
+                size = self._decrypt(RECORD_BYTES, _plain_view) or _end()
             except ssl.SSLWantReadError:
                 size = 0
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                self._early = True
-                return EMPTY
+                self._ended = True
+                break
             # Asking for more than is there would cost an exception for each small message.
             if rest or (incoming.pending and size):
                 size = self._decrypt_more(size, rest)
@@ -143,9 +149,12 @@ class TlsConnection(Connection):
                 self._answer()
             if size:
                 return _plain_view[:size]
+        return EMPTY
 
     def read_ready(self) -> memoryview | None:
         rest = EMPTY
+        if self._ended:
+            return EMPTY
         if self._early:
             self._early = False
         else:
@@ -153,31 +162,24 @@ class TlsConnection(Connection):
             if not data:
                 return data
             rest = data
-        try:
-            size = self._decrypt_more(0, rest)
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            self._early = True
-            return EMPTY
+        size = self._decrypt_more(0, rest)
         if self._outgoing.pending:
             self._answer()
-        return _plain_view[:size] if size else None
+        if size:
+            return _plain_view[:size]
+        return EMPTY if self._ended else None
 
     def _decrypt_more(self, size: int, rest: memoryview) -> int:
-        """Decrypt all whole records, and those of `rest`, behind the first `size` plain bytes; returns the new size.
-
-        Raises ssl.SSLZeroReturnError or ssl.SSLEOFError where the end of the stream is all that came.
-        """
+        """Decrypt all whole records, and those of `rest`, behind the first `size` plain bytes; returns the new size."""
         incoming = self._incoming
         while True:
             try:
                 while incoming.pending:
-                    size += self._decrypt(RECORD_BYTES, _plain_view[size : size + RECORD_BYTES])
+                    size += self._decrypt(RECORD_BYTES, _plain_view[size : size + RECORD_BYTES]) or _end()
             except ssl.SSLWantReadError:
                 pass
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                if not size:
-                    raise
-                self._early = True  # the next read meets the end again
+                self._ended = True
                 return size
             if not rest:
                 return size

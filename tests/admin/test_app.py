@@ -42,9 +42,7 @@ def test_status_without_clients_is_an_empty_list(authorized: FlaskClient) -> Non
     assert authorized.get("/status").get_json()["clients"] == []
 
 
-def test_times_have_microseconds_and_an_offset_even_where_these_are_zero(
-    state: Any, authorized: FlaskClient
-) -> None:
+def test_times_have_microseconds_and_an_offset_even_where_these_are_zero(state: Any, authorized: FlaskClient) -> None:
     state.start_time = datetime(2026, 1, 31, tzinfo=timezone.utc)
     assert authorized.get("/status").get_json()["info"]["startTime"] == "2026-01-31T00:00:00.000000+00:00"
 

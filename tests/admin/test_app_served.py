@@ -75,18 +75,14 @@ def test_head_has_the_length_and_no_body(address: tuple[str, int], token_headers
     "path",
     ["/%ff%fe", "/status%00", "/..%2f..%2fetc", "/?a=%zz", "/status?x=%ff", "*", "//", "//status", "/é"],
 )
-def test_odd_paths_get_a_plain_answer(
-    address: tuple[str, int], token_headers: dict[str, str], path: str
-) -> None:
+def test_odd_paths_get_a_plain_answer(address: tuple[str, int], token_headers: dict[str, str], path: str) -> None:
     code, headers, body = ask(address, path, token_headers)
     assert code in (200, 404) and b"Traceback" not in body
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize("host", ["", "a b", "[::1", "x" * 5000, "a\x00b", "\xff\xfe", "host:99999999"])
-def test_odd_hosts_get_a_plain_answer(
-    address: tuple[str, int], token_headers: dict[str, str], host: str
-) -> None:
+def test_odd_hosts_get_a_plain_answer(address: tuple[str, int], token_headers: dict[str, str], host: str) -> None:
     request = f"GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
     request += f"Authorization: {token_headers['Authorization']}\r\n\r\n"
     answer = send(address, request.encode("latin-1"))
@@ -114,9 +110,7 @@ def test_guessing_is_slowed_down_and_the_token_is_not(
     assert state.guard.denied == access.FREE_REFUSALS + 1
 
 
-def test_a_body_that_nobody_wants_does_no_harm(
-    address: tuple[str, int], token_headers: dict[str, str]
-) -> None:
+def test_a_body_that_nobody_wants_does_no_harm(address: tuple[str, int], token_headers: dict[str, str]) -> None:
     head = f"POST /status HTTP/1.1\r\nHost: h\r\nAuthorization: {token_headers['Authorization']}\r\n"
     body = b"x" * 100_000
     first = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

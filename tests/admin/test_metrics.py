@@ -113,9 +113,7 @@ def test_promtool_complains_of_nothing_but_the_old_name(busy: Any, authorized: F
         assert f"# HELP {name} " in text
     promtool = shutil.which("promtool")
     if promtool is not None:  # Debian's package "prometheus"; the rules above are those that matter
-        checked = subprocess.run(
-            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60
-        )
+        checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
         complaints = (checked.stdout + checked.stderr).splitlines()
         assert [line for line in complaints if "_connected_gauge metric name" not in line] == []
 

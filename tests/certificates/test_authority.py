@@ -116,9 +116,7 @@ def test_the_server_is_renewed_after_two_thirds_of_its_life(tmp_path: Path, days
     assert second.fingerprint == first.fingerprint
 
 
-def test_an_authority_near_its_end_is_replaced_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_authority_near_its_end_is_replaced_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = ensure(tmp_path, [], "box", now=NOW)
     assert ensure(tmp_path, [], "box", now=NOW + 3550 * DAY).fingerprint == first.fingerprint
     assert not caplog.records
@@ -200,9 +198,7 @@ def test_what_a_crash_left_behind_is_overwritten(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["authority.lock", AUTHORITY_FILE, SERVER_FILE]
 
 
-def test_a_crash_before_the_rename_leaves_the_old_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_before_the_rename_leaves_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ensure(tmp_path, [], "box")
 
     def fail(*_: object) -> None:
@@ -243,9 +239,7 @@ def test_a_bad_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-def test_a_lock_that_is_never_let_go_ends_in_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_never_let_go_ends_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyfile, "LOCK_SECONDS", 0.05)
     with keyfile.locked(tmp_path), pytest.raises(ConfigError, match=r"another process holds .*lock"):
         ensure(tmp_path, [], "box")

@@ -25,9 +25,7 @@ def write_certificates(path: Path, *pairs: Pair) -> Path:
 
 def write_key(path: Path, pair: Pair, password: bytes | None = None) -> Path:
     protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    path.write_bytes(
-        pair.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-    )
+    path.write_bytes(pair.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection))
     return path
 
 
@@ -98,9 +96,7 @@ def test_garbage(tmp_path: Path, cert: Path, key: Path, content: bytes) -> None:
 
 def test_another_key(tmp_path: Path, cert: Path) -> None:
     other = write_key(tmp_path / "other.pem", new_authority(NOW))
-    assert f"--tls-key {other} does not belong to the certificate in --tls-cert {cert}" == refusal(
-        cert, other
-    )
+    assert f"--tls-key {other} does not belong to the certificate in --tls-cert {cert}" == refusal(cert, other)
 
 
 def test_the_chain_before_the_certificate(tmp_path: Path, key: Path) -> None:
@@ -165,8 +161,6 @@ def test_a_key_too_small_for_openssl(tmp_path: Path) -> None:
     cert, key = tmp_path / "small.crt", tmp_path / "small.key"
     cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key.write_bytes(
-        small.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        small.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     assert "OpenSSL says" in refusal(cert, key)

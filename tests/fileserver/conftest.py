@@ -26,9 +26,7 @@ class Reply:
         assert separator, f"no head in {raw[:200]!r}"
         first, *lines = head.decode("latin-1").split("\r\n")
         self.status = int(first.split(" ")[1])
-        self.fields = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
+        self.fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 class Visitor:

@@ -36,9 +36,7 @@ from appliance.fileserver.paths import NotServed, open_beneath, open_listable, s
         (b"/.well-known/acme", [b".well-known", b"acme"], False, b""),
     ],
 )
-def test_targets_that_name_something(
-    target: bytes, names: list[bytes], is_directory: bool, query: bytes
-) -> None:
+def test_targets_that_name_something(target: bytes, names: list[bytes], is_directory: bool, query: bytes) -> None:
     assert split_target(target) == (names, is_directory, query)
 
 

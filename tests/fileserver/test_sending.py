@@ -175,9 +175,7 @@ def test_a_visitor_who_leaves_ends_the_sending(pair: Pair, opened: tuple[Path, i
         sender.get()
 
 
-def test_others_run_while_a_fast_visitor_takes_all(
-    opened: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_others_run_while_a_fast_visitor_takes_all(opened: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that never blocks must not keep the hub for as long as the file lasts."""
     turns = 0
 

@@ -191,11 +191,7 @@ def test_several_ranges(service: FileService, ask: Ask) -> None:
     _, first, second, end = reply.body.split(b"--" + boundary)
     for part, place, body in ((first, b"bytes 30-35/36", TEXT[30:]), (second, b"bytes 0-3/36", TEXT[:4])):
         assert part == (
-            b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: "
-            + place
-            + b"\r\n\r\n"
-            + body
-            + b"\r\n"
+            b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: " + place + b"\r\n\r\n" + body + b"\r\n"
         )
     assert end == b"--\r\n"
     assert int(reply.fields["content-length"]) == len(reply.body)
@@ -272,9 +268,7 @@ def test_a_machine_in_trouble(
     assert os.strerror(error).encode() not in reply.body
 
 
-def test_a_file_is_closed_whatever_happens(
-    service: FileService, monkeypatch: pytest.MonkeyPatch, ask: Ask
-) -> None:
+def test_a_file_is_closed_whatever_happens(service: FileService, monkeypatch: pytest.MonkeyPatch, ask: Ask) -> None:
     """The fixture for leaks does the checking."""
 
     def fail(*arguments: object) -> None:
@@ -299,9 +293,7 @@ def resident_bytes() -> int:
     raise AssertionError("no VmRSS")
 
 
-def test_a_gibibyte_in_flat_memory(
-    site: Path, service: FileService, ask: Ask, visit: Callable[..., Any]
-) -> None:
+def test_a_gibibyte_in_flat_memory(site: Path, service: FileService, ask: Ask, visit: Callable[..., Any]) -> None:
     with open(site / "large", "wb") as large:
         large.truncate(GIB)
         large.seek(GIB - 4)

@@ -114,9 +114,7 @@ def test_a_body_in_pieces_is_dropped(service: FileService, visit: Connect) -> No
         b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n",
     ],
 )
-def test_a_large_body_ends_the_connection_after_the_answer(
-    service: FileService, visit: Connect, start: bytes
-) -> None:
+def test_a_large_body_ends_the_connection_after_the_answer(service: FileService, visit: Connect, start: bytes) -> None:
     visitor = visit(service)
     visitor.send(b"POST /hello.txt HTTP/1.1\r\nHost: x\r\n" + start)
     if b"Expect" not in start:
@@ -254,12 +252,8 @@ def test_requests_are_logged_for_who_wants_it(
 @given(
     st.lists(
         st.one_of(
-            st.sampled_from(
-                [GET, b"GET ", b"/", b"..", b" HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n", b"\0", b"%2e"]
-            ),
-            st.sampled_from(
-                [b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Range: bytes=0-,-1\r\n"]
-            ),
+            st.sampled_from([GET, b"GET ", b"/", b"..", b" HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n", b"\0", b"%2e"]),
+            st.sampled_from([b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Range: bytes=0-,-1\r\n"]),
             st.binary(max_size=10),
         ),
         max_size=12,

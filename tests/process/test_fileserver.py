@@ -91,9 +91,7 @@ def webroot(tmp_path: Path) -> Path:
 
 
 def curl(*arguments: str, exit_code: int = 0) -> str:
-    done = subprocess.run(
-        ["curl", "-sS", "--max-time", "20", *arguments], capture_output=True, timeout=30, check=False
-    )
+    done = subprocess.run(["curl", "-sS", "--max-time", "20", *arguments], capture_output=True, timeout=30, check=False)
     assert done.returncode == exit_code, done.stderr.decode()
     return done.stdout.decode()
 

@@ -37,9 +37,7 @@ Transfer/sec:     51.49MB
 """
 WRK_ERRORS = WRK.replace(
     "Requests/sec",
-    "  Socket errors: connect 1, read 20, write 300, timeout 4000\n"
-    "  Non-2xx or 3xx responses: 50000\n"
-    "Requests/sec",
+    "  Socket errors: connect 1, read 20, write 300, timeout 4000\n  Non-2xx or 3xx responses: 50000\nRequests/sec",
 )
 
 
@@ -57,9 +55,7 @@ class TestWrk:
     def test_adds_up_all_kinds_of_errors(self) -> None:
         assert parse_wrk(WRK_ERRORS).errors == 54321
 
-    @pytest.mark.parametrize(
-        "text", ["", "unable to connect to 127.0.0.1", WRK.replace("     99%    1.05s\n", "")]
-    )
+    @pytest.mark.parametrize("text", ["", "unable to connect to 127.0.0.1", WRK.replace("     99%    1.05s\n", "")])
     def test_anything_else_is_an_error(self, text: str) -> None:
         with pytest.raises(LabError, match="unknown"):
             parse_wrk(text)
@@ -86,17 +82,14 @@ class TestProc:
 
     def test_a_family_is_all_that_descend_from_the_roots(self) -> None:
         stats = {
-            pid: Stat(pid, parent, 0, 0)
-            for pid, parent in [(1, 0), (10, 1), (11, 10), (12, 11), (20, 1), (21, 20)]
+            pid: Stat(pid, parent, 0, 0) for pid, parent in [(1, 0), (10, 1), (11, 10), (12, 11), (20, 1), (21, 20)]
         }
         assert {stat.pid for stat in family([10], stats)} == {10, 11, 12}
         assert {stat.pid for stat in family([10, 11, 21], stats)} == {10, 11, 12, 21}
         assert family([99], stats) == []
 
     def test_memory_with_shared_pages_shared_out(self) -> None:
-        text = (
-            "55e0-7ffc ---p 00000000 00:00 0  [rollup]\nRss:   1728 kB\nPss:    401 kB\nPss_Dirty:  116 kB\n"
-        )
+        text = "55e0-7ffc ---p 00000000 00:00 0  [rollup]\nRss:   1728 kB\nPss:    401 kB\nPss_Dirty:  116 kB\n"
         assert parse_memory(text) == Memory(1728 * 1024, 401 * 1024)
 
     def test_memory_where_only_the_status_may_be_read(self) -> None:
@@ -111,19 +104,14 @@ class TestMachine:
         assert machine.version_of("usage: thing") == "unknown"
 
     def test_the_processor_is_named(self) -> None:
-        assert (
-            machine.cpu_model("vendor_id : X\nmodel\t\t: 2\nmodel name\t: Some CPU @ 2 GHz\n")
-            == "Some CPU @ 2 GHz"
-        )
+        assert machine.cpu_model("vendor_id : X\nmodel\t\t: 2\nmodel name\t: Some CPU @ 2 GHz\n") == "Some CPU @ 2 GHz"
         assert machine.cpu_model("no such line")
 
     def test_missing_programs_and_their_packages(self) -> None:
         found, missing = machine.find_programs(["sh", "no-such-program-anywhere"])
         assert (list(found), missing) == (["sh"], ["no-such-program-anywhere"])
         assert machine.packages_of(["ssh", "ssh-keygen", "sshd"]) == ["openssh-client", "openssh-server"]
-        assert {
-            program for kind in CONTESTANTS.values() for program in kind.programs
-        } <= machine.PACKAGES.keys()
+        assert {program for kind in CONTESTANTS.values() for program in kind.programs} <= machine.PACKAGES.keys()
 
 
 def test_all_configurations_listen_on_loopback_only() -> None:
@@ -150,9 +138,7 @@ class TestChoice:
 
 def requests_sample(rate: float, cpu: float | None = None, errors: int = 0) -> dict[str, float]:
     sample = {"requests_per_second": rate, "p50_ms": 0.5, "p99_ms": 2.25, "errors": errors}
-    return (
-        sample if cpu is None else {**sample, "cpu_us_per_request": cpu, "server_cpu_us_per_request": cpu / 2}
-    )
+    return sample if cpu is None else {**sample, "cpu_us_per_request": cpu, "server_cpu_us_per_request": cpu / 2}
 
 
 def memory_sample(idle: float, loaded: float, transferred: float) -> dict[str, float]:
@@ -251,9 +237,7 @@ class TestTargets:
 class TestReports:
     def test_text_tells_failures_in_full(self, results: Results) -> None:
         results.failures.append(Failure("haproxy", "start", "the process ended\nits log"))
-        assert report.as_text(results, Settings()).endswith(
-            "haproxy (TCP), start, failed: the process ended\nits log"
-        )
+        assert report.as_text(results, Settings()).endswith("haproxy (TCP), start, failed: the process ended\nits log")
 
     def test_json_keeps_every_value(self, results: Results) -> None:
         made = json.loads(json.dumps(report.as_json(results, {"CPU": "x"}, Settings())))

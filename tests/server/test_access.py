@@ -129,9 +129,7 @@ def test_addresses_do_not_pay_for_each_other(guard: TokenGuard, time: Time) -> N
         ("unix", "", False),
     ],
 )
-def test_an_ipv6_network_counts_as_one(
-    guard: TokenGuard, time: Time, one: str, other: str, same: bool
-) -> None:
+def test_an_ipv6_network_counts_as_one(guard: TokenGuard, time: Time, one: str, other: str, same: bool) -> None:
     for _ in range(10):
         guard.admit(one, WRONG)
     guard.admit(other, WRONG)

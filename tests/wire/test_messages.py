@@ -51,7 +51,9 @@ any_message = st.one_of(
     st.tuples(st.just(TO_CLIENT), st.builds(Drain, lines)),
     st.tuples(st.just(TO_CLIENT), st.builds(Evicted, lines, st.booleans())),
     st.tuples(st.just(STREAM_TO_CLIENT), st.builds(Open, lines, lines)),
-    st.tuples(st.sampled_from((STREAM_TO_CLIENT, STREAM_TO_SERVER)), st.builds(Finish, delivered=counts, reset=st.booleans())),
+    st.tuples(
+        st.sampled_from((STREAM_TO_CLIENT, STREAM_TO_SERVER)), st.builds(Finish, delivered=counts, reset=st.booleans())
+    ),
     st.tuples(st.just(STREAM_TO_SERVER), st.builds(Refuse, lines, lines)),
 )
 
