@@ -116,8 +116,8 @@ class Agent:
             if error.status == 401:
                 return f"{self._url.authority} refuses the token: check --token-file"
             return f"{self._url.authority} refuses this client: {error}"
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that the resolver cannot even ask for
-            return f"no connection to {self._url.authority}: {getattr(error, 'strerror', None) or error}"
+        except OSError as error:
+            return f"no connection to {self._url.authority}: {error.strerror or error}"
 
     def _new_dialer(self) -> Dialer:
         url, config = self._url, self._config
@@ -152,6 +152,7 @@ class Agent:
             dialer.forget()
             if self._stopping.is_set():
                 attachment.quiet.wait(GRACE_SECONDS)
+                attachment.cut_off()
             self._attachment = None
 
     def _welcomed(self) -> None:
@@ -187,7 +188,7 @@ class Attachment:
         if not isinstance(message, Welcome):
             raise MessageError("the server did not say welcome")
         self._fields = {"Sluice-Session": message.session, "Sluice-Secret": message.secret}
-        self._channel.heartbeat_seconds = message.heartbeat
+        self._channel.expect(message.heartbeat)
         self._grow(message.streams)
         welcomed()
         while True:
@@ -208,6 +209,11 @@ class Attachment:
         for carrier in tuple(self._carriers):
             if carrier.idle:
                 carrier.close()
+
+    def cut_off(self) -> None:
+        """End what still carries a visitor."""
+        for carrier in tuple(self._carriers):
+            carrier.close()
 
     def _grow(self, count: int) -> None:
         count = min(count, self._most - len(self._carriers) - self._dialling)

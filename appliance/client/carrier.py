@@ -59,6 +59,7 @@ class Carrier:
     def close(self) -> None:
         """End the stream, and what it carries, at once."""
         self._stream.close()
+        self._upward = False
         if self._upstream is not None:
             self._upstream.abort()
             self._upstream = None

@@ -59,9 +59,8 @@ class Upstreams:
             ) from None
         except (TimedOut, TimeoutError):
             raise NotReached(TIMED_OUT, f"{target} did not answer within {self._seconds:g} seconds") from None
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that the resolver cannot even ask for
-            reason = getattr(error, "strerror", None) or error
-            raise NotReached(UNREACHABLE, f"{target} was not reached: {reason}") from None
+        except OSError as error:
+            raise NotReached(UNREACHABLE, f"{target} was not reached: {error.strerror or error}") from None
 
     def _undeclared(self, target: str) -> Upstream:
         if self._strict:

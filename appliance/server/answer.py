@@ -102,7 +102,7 @@ class Answer:
     def _lose(self) -> None:
         if self._upload is not None:
             self._upload.stop()
-        self._member.session.pool.discard(self._stream)
+        self._member.session.pool.cut_off(self._stream)
 
     def _count_bytes(self) -> None:
         sent = self._stream.sent - self.sent_before
@@ -132,7 +132,7 @@ class Answer:
         upload = self._upload
         if upload is not None and not upload.complete:
             upload.stop()
-            pool.discard(self._stream)
+            pool.cut_off(self._stream)
             self._visitor.linger()
             return False
         if not reusable:
@@ -238,7 +238,7 @@ class Answer:
                 connection.abort()  # the upstream or the stream was cut off: no regular end
         finally:
             upward.kill()
-            self._member.session.pool.discard(stream)
+        self._member.session.pool.discard(stream)  # in order, for the last words may still be on their way
         return False
 
     def _upward(self) -> None:
@@ -248,7 +248,7 @@ class Answer:
             stream.connection.deadline = time.monotonic() + PARTING_SECONDS
             stream.send(Finish())
         except OSError:
-            stream.close()  # the visitor was cut off: so is the upstream
+            stream.abort()  # the visitor was cut off: so is the upstream
 
 
 def _decode(decoder: ChunkedDecoder, got: list[Any]) -> tuple[list[Any], bool]:

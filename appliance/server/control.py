@@ -52,9 +52,9 @@ class SocketView(io.RawIOBase):
         return len(data)
 
     def recv(self, size: int) -> bytes:
-        if self._connection is None:
-            return b""
-        data = self._held or bytes(self._connection.read())
+        data = self._held
+        if not data and self._connection is not None:
+            data = bytes(self._connection.read())
         self._held = data[size:]
         return data[:size]
 
@@ -73,8 +73,7 @@ class SocketView(io.RawIOBase):
     def detach(self) -> Connection:
         """Take the connection away; what pywsgi does afterwards has no effect on it."""
         connection, self._connection = self._connection, None
-        if connection is None or self._held:
-            raise ConnectionError("the client spoke before its upgrade was answered")
+        assert connection is not None
         return connection
 
     def close(self) -> None:
@@ -91,7 +90,15 @@ class ControlHandler(WebSocketHandler):
 
     def run_websocket(self) -> None:
         """The 101 is sent: hand the connection on, and let this greenlet end."""
-        self.server.take_over(self.environ, self.socket.detach())
+        # gevent-websocket's own object is of no use, and would write a farewell when it is collected.
+        self.websocket.closed = True
+        del self.websocket, self.environ["wsgi.websocket"]
+        connection = self.socket.detach()
+        if self.rfile.peek(1):  # what came too early: nothing is read from a socket that was detached
+            log.info("client %s spoke before its upgrade was answered", connection.peer)
+            connection.close()
+        else:
+            self.server.take_over(self.environ, connection)
 
     def log_request(self) -> None:
         log.debug("%s %r %s", self.client_address[0], self.requestline, self.status)
@@ -129,7 +136,8 @@ class ControlServer(pywsgi.WSGIServer):
         self._counters = counters
         self._context = context
         super().__init__(listener, Endpoint(pages), log=None, error_log=log)
-        self.logger = log  # gevent-websocket's
+        self.logger = logging.getLogger("geventwebsocket.handler")
+        self.logger.setLevel(logging.WARNING)  # it describes each step of each upgrade
         self.set_environ({"wsgi.url_scheme": "https" if context else "http"})
 
     def handle(self, sock: Any, address: Any) -> None:

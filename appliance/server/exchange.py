@@ -210,7 +210,7 @@ class Exchange:
         if isinstance(error, FrameError | MessageError):
             member.session.pool.fail(stream, error)
         else:
-            member.session.pool.discard(stream)
+            member.session.pool.cut_off(stream)
 
     def _failure(self, error: BaseException | None, reused: bool) -> Exception:
         """What a try that broke off means."""

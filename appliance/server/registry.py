@@ -46,6 +46,7 @@ class Registry:
         self._plain = plain
         self._by_client: dict[str, Attendance] = {}
         self._by_session: dict[str, Attendance] = {}
+        self._unheard: set[Channel] = set()  # their hello is still to come
 
     def sessions(self) -> list[Session]:
         return [attendance.session for attendance in self._by_client.values()]
@@ -71,6 +72,7 @@ class Registry:
         """Serve a client's control channel until it ends."""
         channel = Channel(connection, server=True, plain=self._plain, heartbeat_seconds=self._config.heartbeat)
         peer = connection.peer
+        self._unheard.add(channel)
         try:
             # Not the channel's deadline, which anything that is heard puts off.
             with Timeout(HELLO_SECONDS, TimedOut(errno.ETIMEDOUT, "no hello came in time")):
@@ -86,6 +88,8 @@ class Registry:
             log.info("client %s left before it said hello: %s", peer, _reason(error))
             channel.close(frames.POLICY, _reason(error))
             return
+        finally:
+            self._unheard.discard(channel)
         attendance = Attendance(self, channel, hello, peer)
         reason = "closed"
         try:
@@ -148,6 +152,8 @@ class Registry:
 
     def close(self, reason: str) -> None:
         """End all sessions."""
+        for channel in tuple(self._unheard):
+            channel.close(frames.GOING_AWAY, reason)
         for attendance in tuple(self._by_client.values()):
             attendance.evict(reason)
             self._leave(attendance)

@@ -94,9 +94,9 @@ class Upload:
             self._extend(stream)
         except ChunkedError as error:
             self.malformed = str(error)
-            stream.close()  # whoever reads the answer is told by this
+            stream.abort()  # whoever reads the answer is told by this
         except OSError:
-            stream.close()
+            stream.abort()
 
     def _extend(self, stream: Stream) -> None:
         if self._patience:

@@ -43,6 +43,11 @@ class Channel:
     def peer(self) -> str:
         return self._connection.peer
 
+    def expect(self, heartbeat_seconds: float) -> None:
+        """From now on, this is how often the peer is heard."""
+        self.heartbeat_seconds = heartbeat_seconds
+        self._extend()
+
     def receive(self) -> Any:
         """The next message. Raises ChannelClosed, TimedOut or another OSError, FrameError or MessageError."""
         while True:

@@ -152,6 +152,8 @@ def fetch_ca(url: ServerUrl) -> str:
 def _read_head(connection: Connection, method: bytes) -> tuple[http1.ResponseHead, bytes]:
     data = b""
     while True:
+        if not (data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data)):
+            raise Refused(0, "what answers there does not speak HTTP")
         try:
             head = http1.parse_response(data, method)
         except http1.HeadError:

@@ -29,6 +29,8 @@ def tcp(host: str, port: int, seconds: float) -> Connection:
         share = max(0.0, deadline - now) / (len(addresses) - tried)
         try:
             return _connect(family, address, now + share)
+        except ConnectionAbortedError:
+            raise  # thrown in: whoever waits is to end, and not to try on
         except OSError as error:
             failure = error
     raise failure
@@ -50,7 +52,7 @@ def _addresses(host: str, port: int, seconds: float) -> list[tuple[int, tuple[st
     for family in (socket.AF_INET, socket.AF_INET6):  # numbers need no resolver, and its thread
         try:
             socket.inet_pton(family, host)
-        except OSError:
+        except (OSError, ValueError):
             continue
         return [(family, (host, port))]
     try:

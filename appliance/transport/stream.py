@@ -186,6 +186,10 @@ class Stream:
     def close(self) -> None:
         self.connection.close()
 
+    def abort(self) -> None:
+        """Cut the stream off: the peer hears of it at once, and not only behind what it has not read yet."""
+        self.connection.abort()
+
     def fail(self, error: Exception) -> None:
         """End a stream whose peer broke the protocol, saying why."""
         code = error.code if isinstance(error, FrameError) else frames.PROTOCOL_ERROR

@@ -195,6 +195,11 @@ class Pool:
         self._forget(stream)
         stream.close()
 
+    def cut_off(self, stream: Stream) -> None:
+        """As `discard`, in the middle of a visit that has been given up: what is still on its way is lost with it."""
+        self._forget(stream)
+        stream.abort()
+
     def fail(self, stream: Stream, error: Exception) -> None:
         """The client broke the protocol on this stream: close it, saying why, and let the session end."""
         self._forget(stream)

@@ -25,6 +25,7 @@ from appliance.fileserver.service import open_directory
 from appliance.server.app import Server
 from appliance.transport import tasks
 from appliance.transport.reaper import reaper
+from appliance.transport.stream import Stream
 from appliance.tunnel.pool import Pool
 from appliance.tunnel.session import Session
 from appliance.wire.address import parse_server_url, parse_upstreams
@@ -37,6 +38,8 @@ PATIENCE_SECONDS = 10.0  # bound of every wait; nothing takes nearly as long whe
 
 _Value = TypeVar("_Value")
 
+left_open: list[Any] = []  # sockets of peers made by hand, which a house closes at its end
+
 
 def until(look: Callable[[], _Value], what: str, seconds: float = PATIENCE_SECONDS) -> _Value:
     """The first true value that `look` gives."""
@@ -45,6 +48,14 @@ def until(look: Callable[[], _Value], what: str, seconds: float = PATIENCE_SECON
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
         gevent.sleep(0.001)
     return value
+
+
+def listener(address: Any = ("127.0.0.1", 0), family: int = socket.AF_INET) -> Any:
+    """A listening socket. (gevent's `create_server` makes one that would block the hub.)"""
+    sock = socket.socket(family)
+    sock.bind(address)
+    sock.listen(512)
+    return sock
 
 
 def descriptors() -> int:
@@ -143,6 +154,12 @@ class House:
         assert session is not None
         return session.pool
 
+    def starve(self, client_id: str) -> list[Stream]:
+        """Take all streams of a client, which opens no more."""
+        pool = self.pool(client_id)
+        pool._ask = lambda count: None
+        return [pool.take("", 0) for _ in range(pool.resting)]
+
     def stop_client(self, index: int = -1) -> None:
         agent, running = self.agents.pop(index)
         agent.stop()
@@ -168,6 +185,8 @@ class House:
     def close(self) -> None:
         for visitor in self.visitors:
             visitor.sock.close()
+        while left_open:
+            left_open.pop().close()
         while self.agents:
             self.stop_client()
         self.server.stop()
@@ -201,15 +220,11 @@ class Upstream:
     ) -> None:
         self.name = name
         self._context = context
-        self._listener: Any
         if path is not None:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(path)
+            self._listener = listener(path, socket.AF_UNIX)
         else:
-            self._listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-            self._listener.bind((host, 0))
+            self._listener = listener((host, 0), socket.AF_INET6 if ":" in host else socket.AF_INET)
             self.port = self._listener.getsockname()[1]
-        self._listener.listen(512)
         self.scripts: dict[str, Callable[[Any], None]] = {}
         self.recorded: list[stage_upstream.Recorded] = []
         self.connections = 0

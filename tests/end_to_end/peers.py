@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from gevent import socket
 
-from tests.end_to_end.house import PATIENCE_SECONDS, TOKEN, until
+from tests.end_to_end.house import PATIENCE_SECONDS, TOKEN, left_open, listener, until
 from tests.stage.messages import Ended, Message, Reader
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -45,6 +45,7 @@ class Peer:
         self.sock = sock
         self.reader = reader
         self._masked = masked
+        left_open.append(sock)
 
     def send(self, opcode: int, payload: bytes = b"", **odd: Any) -> None:
         self.sock.sendall(frame(opcode, payload, self._masked, **odd))
@@ -152,7 +153,7 @@ class FakeServer:
         self._behind = behind
         self.seen: list[str] = []
         self.sockets: list[Any] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener()
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
         self._greenlets = [gevent.spawn(self._accept)]
 

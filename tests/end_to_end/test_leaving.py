@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 import pytest
 from gevent.event import Event
 
 from appliance.server import answer, exchange, upload
-from appliance.transport.stream import Stream
 from tests.end_to_end.house import PATIENCE_SECONDS, House, Upstream, Visitor, a_house, until
 from tests.stage.messages import Ended
 from tests.stage.upstream import Exchange
@@ -163,11 +163,34 @@ def test_a_visitor_is_cut_off_while_the_upstream_takes_no_more_of_its_upload(
     passed(gone, "the upstream's connection ends")
 
 
-def starve(house: House, client_id: str) -> list[Stream]:
-    """Take all streams of a client, which opens no more."""
-    pool = house.pool(client_id)
-    pool._ask = lambda count: None
-    return [pool.take("", 0) for _ in range(pool.resting)]
+def test_a_visitor_leaves_after_an_upload_that_nobody_has_read(
+    house: House, upstream: Upstream, visitor: Visitor
+) -> None:
+    """All of it has left the server, and fills the buffers behind: the news must pass them."""
+    begun, go_on = Event(), Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.keep = False
+        begun.set()
+        passed(go_on, "the visitor has left")
+
+    upstream.scripts["/"] = script
+    size = 4_000_000
+    visitor.send(stage_post(f"Content-Length: {size}"))
+    passed(begun, "the upstream has the request")
+    sending = gevent.spawn(visitor.send, bytes(size))
+    (session,) = house.server.registry.sessions()
+    until(lambda: session.pool.used, "it is under way")
+    (stream,) = (stream for stream in session.pool._all if stream.state == 0)
+    until(lambda: stream.sent > 3_000_000 or stream.connection.writing, "much of it is on its way")
+    sending.kill()
+    left = time.monotonic()
+    visitor.reset()
+    check_gone(house, left)
+    client: Any = house.agents[0][0]
+    until(lambda: all(carrier.idle for carrier in client._attachment._carriers), "the client has let go")
+    assert time.monotonic() - left < SOON_SECONDS + 0.5
+    go_on.set()
 
 
 def test_a_visitor_leaves_while_it_waits_for_a_stream(
@@ -177,7 +200,7 @@ def test_a_visitor_leaves_while_it_waits_for_a_stream(
     monkeypatch.setattr(exchange, "PATIENT_SECONDS", 0.0)
     client_id = house.server.registry.sessions()[0].client_id
     pool = house.pool(client_id)
-    taken = starve(house, client_id)
+    taken = house.starve(client_id)
     visitor.send(stage_post("Content-Length: 0"))
     until(lambda: pool._waiting, "the request waits")
     visitor.sock.close()
@@ -198,8 +221,8 @@ def test_a_visitor_who_leaves_takes_nobody_along(house: House) -> None:
     upstream = house.upstream()
     first = house.client("leave.example=http://127.0.0.1:1", f"other.example={upstream.url}")
     second = house.client(f"{HOST}={upstream.url}")
-    taken = starve(house, second)
-    starved = starve(house, first)
+    taken = house.starve(second)
+    starved = house.starve(first)
     house.pool(first).release(starved.pop(), heard_finish=True)  # the one that both will use
     leaving = [house.visitor(), house.visitor()]  # whoever's turn it is
     for visitor in leaving:

@@ -283,9 +283,7 @@ def test_who_waits_for_the_former_session_is_served_by_the_new_one(
     house: House, upstream: Upstream, visitor: Visitor
 ) -> None:
     client_id = house.client(f"{HOST}={upstream.url}")
-    pool = house.pool(client_id)
-    pool._ask = lambda count: None
-    taken = [pool.take("", 0) for _ in range(pool.resting)]
+    pool, taken = house.pool(client_id), house.starve(client_id)
     visitor.send(post(body=b"hello"))
     until(lambda: pool._waiting, "the request waits")
     house.agents[0][0]._stopping.set()

@@ -6,12 +6,11 @@ import time
 
 import gevent
 import pytest
-from gevent import socket
 from gevent.event import Event
 
 from appliance.client import agent as agent_module
 from appliance.server import app
-from tests.end_to_end.house import PATIENCE_SECONDS, House, Upstream, Visitor, until
+from tests.end_to_end.house import PATIENCE_SECONDS, House, Upstream, Visitor, listener, until
 from tests.stage.messages import Ended
 from tests.stage.upstream import Exchange
 from tests.stage.visitor import get
@@ -85,14 +84,13 @@ def test_one_that_does_not_is_cut_off(
     with pytest.raises((Ended, ConnectionResetError)):
         visitor.reader.exactly(4)
     until(lambda: house.server.state.http.connections_open == 0, "the visitor is forgotten")
+    slow.finish.set()
     until(lambda: house.upstreams[0].open_connections == 0, "the upstream's request ends")
 
 
 def test_one_that_waits_for_a_stream_is_under_way(house: House, upstream: Upstream) -> None:
     client_id = house.server.registry.sessions()[0].client_id
-    pool = house.pool(client_id)
-    taken = [pool.take("", 0) for _ in range(pool.resting)]
-    pool._ask = lambda count: None
+    pool, taken = house.pool(client_id), house.starve(client_id)
     visitor = house.visitor()
     visitor.send(get("/", HOST))
     until(lambda: pool._waiting, "the request waits")
@@ -108,9 +106,7 @@ def test_one_that_waits_for_a_stream_is_under_way(house: House, upstream: Upstre
 def test_one_that_waits_for_ever_is_not(house: House, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "GRACE_SECONDS", 0.1)
     client_id = house.server.registry.sessions()[0].client_id
-    pool = house.pool(client_id)
-    taken = [pool.take("", 0) for _ in range(pool.resting)]
-    pool._ask = lambda count: None
+    pool, taken = house.pool(client_id), house.starve(client_id)
     visitor = house.visitor()
     visitor.send(get("/", HOST))
     until(lambda: pool._waiting, "the request waits")
@@ -180,7 +176,7 @@ def test_an_idle_client_stops_at_once(house: House, upstream: Upstream) -> None:
 
 def test_a_client_stops_while_it_dials(house: House) -> None:
     """A server that takes the connection and says nothing would be waited for."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with listener() as silent:
         house.client("a=http://127.0.0.1:1", url=f"ws://127.0.0.1:{silent.getsockname()[1]}", wait=False)
         sock, _ = silent.accept()
         began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,10 @@ def wires(certificates: Certificates) -> Iterator[Wires]:
     made.close()
 
 
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     failures: list[Any] = []
@@ -50,10 +55,11 @@ def nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             failures.append((context, *error))
 
     monkeypatch.setattr(get_hub(), "handle_error", handle_error)
-    watched, crashed = len(reaper), crashes.count
+    watched, crashed, descriptors = len(reaper), crashes.count, open_descriptors()
     with gevent.Timeout(30, AssertionError("the test hangs")):
         yield
         settle()
     assert len(reaper) == watched, "a connection was not closed"
+    assert open_descriptors() <= descriptors, "a descriptor was not closed"
     assert crashes.count == crashed, "a greenlet crashed"
     assert not failures, "a call-back of the hub failed"

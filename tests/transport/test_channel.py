@@ -156,6 +156,13 @@ def test_silence_ends_a_channel_and_any_byte_is_a_sign_of_life(wires: Wires) -> 
         receiver.get()
 
 
+def test_a_heartbeat_may_change(wires: Wires) -> None:
+    channel, connection, _ = server_end(wires)
+    channel.expect(1000.0)
+    assert channel.heartbeat_seconds == 1000.0
+    assert connection.deadline == pytest.approx(time.monotonic() + PATIENCE * 1000, abs=5)
+
+
 # Several writers
 
 

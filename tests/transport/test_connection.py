@@ -32,7 +32,7 @@ from tests.transport.wires import (
     in_hub,
     raw_pair,
     read_all,
-    read_exactly,
+    read_at_least,
     settle,
     tick,
     until,
@@ -91,7 +91,7 @@ def test_a_slow_reader_gets_all_although_what_was_given_changes_meanwhile(wires:
     writer = gevent.spawn(near.write, parts[0]) if pieces == 1 else gevent.spawn(near.write_parts, parts)
     until(lambda: near.writing)
     shared[:] = bytes(len(shared))  # as another connection's read does with the shared buffer
-    assert read_exactly(far, len(expected)) == expected
+    assert read_at_least(far, len(expected)) == expected
     writer.get()
     assert not near.writing
 
@@ -109,7 +109,7 @@ def test_a_full_read_buffer_is_not_the_end(wires: Wires) -> None:
     near, far = wires.connections()
     data = bytes(range(251)) * 4000
     writer = gevent.spawn(far.write, data)
-    assert read_exactly(near, len(data)) == data
+    assert read_at_least(near, len(data)) == data
     writer.get()
 
 
@@ -141,7 +141,7 @@ def test_a_wake_up_without_room_is_no_failure(wires: Wires) -> None:
     assert waiting is not None
     in_hub(waiting.switch)
     assert not writer.ready()
-    assert len(read_exactly(far, 1 << 22)) == 1 << 22
+    assert len(read_at_least(far, 1 << 22)) == 1 << 22
     writer.get()
 
 
@@ -171,7 +171,7 @@ def test_two_writers_are_a_mistake_that_the_first_does_not_feel(
     writer = fill(near)
     with pytest.raises(RuntimeError, match="two greenlets write"):
         write(near)
-    assert read_exactly(far, 1 << 22) == b"f" * (1 << 22)
+    assert read_at_least(far, 1 << 22) == b"f" * (1 << 22)
     writer.get()
     near.write(b"third")
     assert bytes(far.read()) == b"third"
@@ -183,9 +183,9 @@ def test_one_reads_while_another_writes(wires: Wires, tls: bool) -> None:
     writer = fill(near)
     for _ in range(3):
         far.write(b"meanwhile")
-        assert read_exactly(near, 9) == b"meanwhile"
+        assert read_at_least(near, 9) == b"meanwhile"
         assert near.writing
-    assert len(read_exactly(far, 1 << 22)) == 1 << 22
+    assert len(read_at_least(far, 1 << 22)) == 1 << 22
     writer.get()
 
 
@@ -371,6 +371,26 @@ def test_a_write_past_its_deadline_closes_for_part_of_it_is_gone(wires: Wires) -
     assert near.closed
     with pytest.raises(ConnectionResetError):
         receive_all(far)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_write_that_makes_progress_puts_its_deadline_off(wires: Wires, tls: bool) -> None:
+    near, far = wires.connections(tls, buffer=SMALL)
+    near.patience = 60.0
+    writer = fill(near)
+    for _ in range(3):
+        near.deadline = 0.0
+        far.read()
+        until(lambda: near.deadline > time.monotonic() + 30)
+        tick()
+    near.deadline = far_off = time.monotonic() + 1000
+    read_at_least(far, 1 << 20)
+    assert near.deadline == far_off  # never brought forward
+    near.deadline = 0.0
+    near.patience = 0.0
+    tick()
+    with pytest.raises(TimedOut):
+        writer.get()
 
 
 def test_a_deadline_means_nothing_to_who_does_not_wait(wires: Wires) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ from appliance.wire.messages import Finish, MessageError, Open, Refuse
 from tests.transport.wires import SMALL, Wires, fill, in_hub, settle, until
 
 KEY = b"\x01\x02\x03\x04"
+LAST = Finish(1 << 50)
 SIZES = [1, 125, 126, JOIN_BYTES, JOIN_BYTES + 1, 70_000]
 
 
@@ -341,6 +343,15 @@ def heard_until_end(far: Any) -> list[tuple[int, bytes]]:
     return [(int(frame.opcode), bytes(frame.data)) for frame in theirs.events_received() if isinstance(frame, Frame)]
 
 
+def test_abort_is_heard_before_what_was_not_read(wires: Wires) -> None:
+    server, client = wires.streams(kind="tcp")
+    server.write(b"unread")
+    server.abort()
+    assert server.connection.closed
+    with pytest.raises(ConnectionResetError):
+        until(lambda: client.read() is None)
+
+
 def test_fail_within_a_write(wires: Wires) -> None:
     server, _ = wires.streams(buffer=SMALL)
     writer = fill(server.connection)
@@ -365,3 +376,64 @@ def test_frames_of_the_websockets_library_are_understood(wires: Wires) -> None:
     )
     assert b"".join(stream.read()) == b"fragments"  # type: ignore[arg-type]
     assert stream.read() == Finish(9)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_bytes_and_messages_both_ways_at_once(wires: Wires, tls: bool, seed: int) -> None:
+    choice = random.Random(seed)
+    pairs = [wires.streams(tls, buffer=choice.choice([SMALL, 0])) for _ in range(6)]
+    greenlets, expected = [], []
+    for server, client in pairs:
+        for source, target in ((server, client), (client, server)):
+            script = [written(choice) for _ in range(40)] + [LAST]
+            greenlets += [gevent.spawn(speak, source, script), gevent.spawn(listen, target)]
+            expected += [None, [joined(item) for item in joined_neighbours(script)]]
+    gevent.joinall(greenlets, raise_error=True)
+    assert [each.value for each in greenlets] == expected
+
+
+def written(choice: random.Random) -> Any:
+    """A message, or pieces of bytes."""
+    if choice.random() < 0.3:
+        return Finish(choice.randrange(1 << 40))
+    sizes = choice.choice([(1,), (200,), (9000,), (70_000,), (3, 5), (4000, 9000, 2)])
+    return [choice.randbytes(size) for size in sizes]
+
+
+def joined(item: Any) -> Any:
+    return b"".join(item) if type(item) is list else item
+
+
+def joined_neighbours(script: list[Any]) -> list[Any]:
+    """Where bytes follow bytes, frames say nothing about where the one write ended and the next began."""
+    found: list[Any] = []
+    for item in script:
+        if type(item) is list and found and type(found[-1]) is list:
+            found[-1] = found[-1] + item
+        else:
+            found.append(item)
+    return found
+
+
+def speak(stream: Stream, script: list[Any]) -> None:
+    for item in script:
+        if type(item) is list:
+            stream.write_pieces(item)
+        else:
+            stream.send(item)
+        gevent.sleep(0)
+
+
+def listen(stream: Stream) -> list[Any]:
+    """All that comes, the last message included."""
+    found: list[Any] = []
+    while not found or found[-1] != LAST:
+        got = stream.read()
+        if type(got) is not list:
+            found.append(got)
+        elif found and type(found[-1]) is bytes:
+            found[-1] += b"".join(got)
+        else:
+            found.append(b"".join(got))
+    return found

@@ -135,7 +135,7 @@ def read_all(connection: Connection) -> bytes:
     return bytes(data)
 
 
-def read_exactly(connection: Connection, size: int) -> bytes:
+def read_at_least(connection: Connection, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
         piece = connection.read()

@@ -76,6 +76,10 @@ class FakeStream:
     def close(self) -> None:
         self.connection.closed = True
 
+    def abort(self) -> None:
+        self.said.append("aborted")
+        self.close()
+
 
 class Clock:
     def __init__(self) -> None:
@@ -417,6 +421,15 @@ def test_discarded(it: Fixture) -> None:
         it.pool.discard(stream)
         it.pool.discard(stream)
         assert stream.connection.closed
+    assert not it.pool._all
+    it.check()
+
+
+def test_cut_off(it: Fixture) -> None:
+    (used,) = it.add()
+    it.pool.take(A, 0)
+    it.pool.cut_off(used)
+    assert (used.said, used.connection.closed) == (["aborted"], True)
     assert not it.pool._all
     it.check()
 
