@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import gevent
 import pytest
 
 from appliance.certificates import authority
 from appliance.certificates.material import Material
 from appliance.transport.tls import server_context
-from tests.end_to_end.house import House, a_house
+from tests.end_to_end.house import House, a_house, greenlets, until
 
 
 @pytest.fixture(autouse=True)
 def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "sluice")
+
+
+@pytest.fixture(autouse=True, scope="package")
+def no_greenlet_is_left() -> Iterator[None]:
+    gevent.sleep(0)  # the hub, too, is one
+    before = greenlets()
+    yield
+    until(lambda: greenlets() <= before, "greenlets have ended")
 
 
 @pytest.fixture

@@ -301,11 +301,15 @@ def test_what_is_exhausted_is_tried_again(
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
     odd = Odd([code] * 3)
     acceptor = Acceptor("test", [odd], echo)  # type: ignore[list-item]
+    pauses: list[int] = []
+    real = acceptor._continue
+    monkeypatch.setattr(acceptor, "_continue", lambda: (pauses.append(1), real()))
     acceptor.start()
     with connect(acceptor) as visitor:
         visitor.sendall(b"hello")
         assert visitor.recv(10) == b"hello"
     assert (acceptor.total, acceptor.failures) == (1, 3)
+    assert len(pauses) == 3  # once a pause, not once a turn of the loop
     [record] = caplog.records
     assert os.strerror(code) in record.getMessage()
     until(lambda: acceptor.open == 0)

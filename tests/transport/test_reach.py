@@ -118,6 +118,23 @@ def test_a_silent_address_does_not_use_up_the_time_of_the_others(
     connection.close()
 
 
+def test_each_address_has_its_share_of_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, refusing: Address
+) -> None:
+    answers(monkeypatch, refusing, refusing, refusing)
+    began, shares = time.monotonic(), []
+    real = reach._connect
+
+    def connect(family: int, address: Any, deadline: float) -> Any:
+        shares.append(deadline - began)
+        return real(family, address, deadline)
+
+    monkeypatch.setattr(reach, "_connect", connect)
+    with pytest.raises(ConnectionRefusedError):
+        reach.tcp("several.example", 0, 12.0)
+    assert shares == [pytest.approx(4, abs=1), pytest.approx(6, abs=1), pytest.approx(12, abs=1)]
+
+
 def test_all_are_silent(monkeypatch: pytest.MonkeyPatch, silent: Address) -> None:
     answers(monkeypatch, silent)
     began = time.monotonic()
