@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -91,8 +92,8 @@ class Server:
         self.state.ready = False
         if self._front is not None:
             self._front.stop()
-            deadline = gevent.get_hub().loop.now() + GRACE_SECONDS
-            while self._front.busy and gevent.get_hub().loop.now() < deadline:
+            deadline = time.monotonic() + GRACE_SECONDS
+            while self._front.busy and time.monotonic() < deadline:
                 gevent.sleep(0.05)
             self._front.close()
         self.registry.close("the server is stopping")

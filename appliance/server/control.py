@@ -22,6 +22,7 @@ from appliance.server.access import TokenGuard
 from appliance.server.registry import Registry
 from appliance.transport import tasks
 from appliance.transport.connection import Connection, peer_name
+from appliance.transport.listener import EXHAUSTED, PAUSE_SECONDS
 from appliance.transport.tls import TlsConnection
 from appliance.tunnel.counters import ControlCounters
 from appliance.wire.messages import PROTOCOL
@@ -114,7 +115,8 @@ class ControlHandler(WebSocketHandler):
         if isinstance(value, OSError):
             self.close_connection = True
             return
-        super().handle_error(kind, value, traceback)
+        log.error("%r failed; please report this", self.requestline, exc_info=value)
+        self._send_error_response_if_possible(500)
 
 
 class ControlServer(pywsgi.WSGIServer):
@@ -140,17 +142,26 @@ class ControlServer(pywsgi.WSGIServer):
         self.logger.setLevel(logging.WARNING)  # it describes each step of each upgrade
         self.set_environ({"wsgi.url_scheme": "https" if context else "http"})
 
+    def do_read(self) -> Any:
+        """Accept. A full descriptor table is waited for: gevent would print a traceback for each try."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                return None  # that one has gone already
+            log.warning("%s: new clients wait: raise LimitNOFILE or ulimit -n", error.strerror)
+            self.stop_accepting()
+            self._timer = self.loop.timer(PAUSE_SECONDS)
+            self._timer.start(self._start_accepting_if_started)
+            return None
+
     def handle(self, sock: Any, address: Any) -> None:
         """A connection has been accepted."""
         peer = peer_name(address)
-        try:
-            if self._context is None:
-                connection = Connection(sock, peer)
-            else:
-                connection = TlsConnection(sock, peer, self._context)
-        except OSError:
-            sock.close()
-            return
+        if self._context is None:
+            connection = Connection(sock, peer)
+        else:
+            connection = TlsConnection(sock, peer, self._context)
         connection.deadline = time.monotonic() + REQUEST_SECONDS
         view = SocketView(connection)
         try:

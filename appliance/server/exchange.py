@@ -82,9 +82,6 @@ class Exchange:
         except Unanswered as error:
             status = 0
             return self._answer(error.status, str(error), route.pattern)
-        except HeadError:
-            status = 0  # counted where it is answered
-            raise
         except PeerLeft:
             return False
         except Truncated:

@@ -22,7 +22,7 @@ ACCEPT_AT_ONCE = 64  # then the connections there are get their turn
 PAUSE_SECONDS = 0.5
 WARN_SECONDS = 60.0  # one warning in this time, however often we pause
 
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _NOT_HERE = frozenset((errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL))  # as of IPv6 on a machine without it
 
 log = logging.getLogger("sluice.listener")
@@ -135,7 +135,7 @@ class Acceptor:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
+                if error.errno in EXHAUSTED:
                     self.failures += 1
                     self._pause(f"{error.strerror}: raise LimitNOFILE or ulimit -n")
                     return

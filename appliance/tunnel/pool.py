@@ -220,9 +220,6 @@ class Pool:
 
     def _rest_idle(self, stream: Stream) -> None:
         stream.target = ""
-        if self.closed:
-            self.discard(stream)
-            return
         if self._waiting:
             stream.state = IN_USE
             self._waiting.popleft().serve(stream)
