@@ -10,7 +10,7 @@ import signal
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 from gevent import Timeout, get_hub
@@ -141,7 +141,6 @@ class Agent:
         try:
             channel.send(Hello(self._client_id, VERSION, self._offers))
             attachment.serve(self._welcomed)
-            return "the session has ended"
         except (FrameError, MessageError) as error:
             channel.close(frames.PROTOCOL_ERROR, str(error))
             return f"the server broke the protocol: {error}"
@@ -180,8 +179,8 @@ class Attachment:
         self.quiet = Event()
         self.quiet.set()
 
-    def serve(self, welcomed: Callable[[], None]) -> None:
-        """Do as the server asks until the channel ends."""
+    def serve(self, welcomed: Callable[[], None]) -> NoReturn:
+        """Do as the server asks until the channel ends, which raises what ended it."""
         # Not the channel's deadline, which anything that is heard puts off.
         with Timeout(WELCOME_SECONDS, TimedOut(errno.ETIMEDOUT, "the server did not say welcome in time")):
             message = self._channel.receive()

@@ -112,8 +112,9 @@ def run(server: Server, daily: Callable[[], None]) -> None:
 
     watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
     server.start()
-    tasks.spawn("daily", _every_day, daily)
+    looking_after = tasks.spawn("daily", _every_day, daily)
     stopping.wait()
+    looking_after.kill()
     log.info("stopping: requests under way have %g seconds", GRACE_SECONDS)
     server.stop()
     for watcher in watchers:

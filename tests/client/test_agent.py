@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -453,6 +455,44 @@ def test_a_wrong_token(house: House, caplog: pytest.LogCaptureFixture, run: Run)
     until(lambda: house.server.guard.denied > 1, "it tries again")
     assert "wrong" not in caplog.text
     assert house.server.state.control.requests[("/connect", 401)] >= 2
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """libev leaves the default behind, not what Python had."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(house: House, number: signal.Signals) -> None:
+    client_id = house.client("a=http://127.0.0.1:1")
+    agent, running = house.agents.pop()
+    agent.stop()
+    running.get(timeout=5)
+    until(lambda: house.session(client_id) is None, "it has stopped")
+    agent._stopping.clear()
+    house.agents.append((agent, gevent.spawn(agent_module.run, agent)))
+    house.connected(client_id)
+    os.kill(os.getpid(), number)
+    house.agents[0][1].get(timeout=5)
+    until(lambda: house.session(client_id) is None, "it has stopped")
+
+
+def test_an_authority_that_cannot_be_had(tls_house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Another answer than "there is none" is no reason to trust anybody else."""
+
+    def pages(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("500 Internal Server Error", [("Content-Length", "5")])
+        return [b"oops\n"]
+
+    (control,) = tls_house.server._controls
+    control.application._pages = pages
+    tls_house.client("a=http://127.0.0.1:1", wait=False)
+    until(lambda: "refuses this client: " in caplog.text, "it says so")
 
 
 def test_a_dial_that_takes_its_time(run: Run) -> None:

@@ -129,6 +129,23 @@ def test_each_direction_ends_on_its_own(stage: Stage) -> None:
     until(lambda: stage.carrier.idle, "it is idle")
 
 
+def test_an_upstream_that_has_gone_when_the_visitor_ends(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.open()
+    stage.answer()
+    upstream: Any = stage.carrier._upstream
+
+    def gone(self: Connection) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "shutdown_write", gone)
+        stage.peer.say("finish")
+        until(lambda: not stage.carrier._upward, "it has heard the end")
+    stage.upstream.drop_connections()
+    assert stage.message()["kind"] == "finish"
+    assert upstream.closed
+
+
 def test_the_other_direction_first(stage: Stage) -> None:
     def script(exchange: Exchange) -> None:
         exchange.keep = False

@@ -66,7 +66,7 @@ def greenlets() -> int:
     """Those that have begun and not ended, but for the hub's and its threads'."""
     found = 0
     for thing in gc.get_objects():
-        if isinstance(thing, greenlet) and thing and thing.parent is not None:
+        if issubclass(type(thing), greenlet) and thing and thing.parent is not None:
             found += not type(thing).__module__.startswith("gevent.threadpool")
     return found
 

@@ -293,6 +293,20 @@ def test_who_waits_for_the_former_session_is_served_by_the_new_one(
         pool.discard(stream)
 
 
+def test_but_not_for_ever(house: House, upstream: Upstream, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that come and go would keep a visitor waiting without end."""
+    monkeypatch.setattr("appliance.server.exchange.RETURN_SECONDS", 0.0)
+    client_id = house.client(f"{HOST}={upstream.url}")
+    pool, taken = house.pool(client_id), house.starve(client_id)
+    visitor.send(post(body=b"hello"))
+    until(lambda: pool._waiting, "the request waits")
+    house.agents[0][0]._stopping.set()
+    house.client(f"{HOST}={upstream.url}", client_id=client_id, wait=False)
+    assert visitor.answer().status == 503
+    for stream in taken:
+        pool.discard(stream)
+
+
 # ---- nothing is mixed
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from appliance.admin.app import create_app
 from appliance.config.http_server import HttpServerConfig
@@ -104,14 +105,29 @@ def test_a_signal_ends_it(number: signal.Signals, monkeypatch: pytest.MonkeyPatc
     os.kill(os.getpid(), number)
     running.get(timeout=PATIENCE_SECONDS)
     assert not server.state.ready
-    gevent.killall([one for one in _greenlets_of("_every_day")])
 
 
-def _greenlets_of(name: str) -> list[gevent.Greenlet]:
-    import gc
+@pytest.mark.usefixtures("signals")
+def test_a_second_signal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = make(control_addr="127.0.0.1")
+    stopping = Event()
 
-    found = [thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet) and not thing.dead]
-    return [one for one in found if any(getattr(argument, "__name__", "") == name for argument in one.args)]
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        stopping.set()
+        gevent.sleep(PATIENCE_SECONDS)
+
+    real = server.stop
+    monkeypatch.setattr(server, "stop", stop)
+    running = gevent.spawn(app.run, server, lambda: None)
+    until(lambda: server.state.ready, "it has started")
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        stopping.wait()
+        gevent.sleep(PATIENCE_SECONDS)
+    assert caught.value.code == 130
+    running.kill()
+    real()
 
 
 # ---- descriptors run out

@@ -193,6 +193,32 @@ def test_an_answer_that_nobody_takes(house: House, monkeypatch: pytest.MonkeyPat
         assert asking.ready()
 
 
+def test_pages_that_crash(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Logged, answered, and nothing printed."""
+
+    def pages(environ: Any, start_response: Any) -> list[bytes]:
+        raise ZeroDivisionError
+
+    (server,) = house.server._controls
+    server.application._pages = pages
+    assert said(house, request("GET /status HTTP/1.1", "Host: a")).status == 500
+    assert "'GET /status HTTP/1.1\\r\\n' failed; please report this" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_stranger_who_leaves_before_its_answer(house: House, stranger: Visitor) -> None:
+    def pages(environ: Any, start_response: Any) -> list[bytes]:
+        stranger.reset()
+        gevent.sleep(0.01)
+        start_response("200 OK", [])
+        return [bytes(100_000)] * 20
+
+    (server,) = house.server._controls
+    server.application._pages = pages
+    stranger.send(request("GET /status HTTP/1.1", "Host: a"))
+    until(lambda: stranger.sock.fileno() < 0, "it has left")
+
+
 def test_tls_garbage(tls_house: House) -> None:
     """On a port that speaks TLS: plain HTTP, nothing, half a handshake."""
     for sent in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"", b"\x16\x03\x01"):

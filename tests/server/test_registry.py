@@ -293,6 +293,26 @@ def test_a_client_that_breaks_the_protocol_within_an_answer(
     assert client.control.farewell()[0] in (POLICY, PROTOCOL_ERROR)
 
 
+def test_a_client_that_breaks_the_protocol_within_an_upload_and_its_answer(house: House, client: Client) -> None:
+    stream = client.stream()
+    visitor = house.visitor()
+    visitor.send(request("POST / HTTP/1.1", "Host: bad.example", "Content-Length: 9"))
+    stream.heard("open")
+    stream.send(BINARY, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    assert visitor.reader.head().status == 200
+    stream.send(TEXT, b"?")
+    with pytest.raises((Ended, ConnectionResetError)):
+        visitor.reader.exactly(1)
+
+
+def test_a_heartbeat_that_cannot_be_sent(house: House, client: Client) -> None:
+    """The channel's reader knows the same, and ends the session."""
+    attendance = house.server.registry._by_client[client.client_id]
+    attendance._channel._connection.close()
+    attendance.ask(1)
+    until(lambda: house.session(client.client_id) is None, "its session is over")
+
+
 def test_a_client_that_closes_its_stream_within_an_answer(house: House, client: Client) -> None:
     stream = client.stream()
     visitor = house.visitor()

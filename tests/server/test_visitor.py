@@ -60,8 +60,8 @@ def test_a_refused_visitor_is_heard_out(house: House) -> None:
     with house.visitor() as visitor:
         sending = gevent.spawn(visitor.send, b"BAD\r\n\r\n" + bytes(5_000_000))
         assert visitor.answer().status == 400
-        visitor.finish()
         sending.get(timeout=5)
+        visitor.finish()
         assert visitor.rest() == b""
 
 
@@ -71,9 +71,9 @@ def test_but_not_for_ever(house: House, monkeypatch: pytest.MonkeyPatch, limit: 
     with house.visitor() as visitor:
         visitor.send(b"BAD\r\n\r\n")
         assert visitor.answer().status == 400
-        if limit == "LINGER_BYTES":
-            gevent.spawn(visitor.send, bytes(50_000_000))
+        sending = gevent.spawn(visitor.send, bytes(50_000_000) if limit == "LINGER_BYTES" else b"")
         until(lambda: house.server.state.http.connections_open == 0, "the connection ends")
+        sending.get(timeout=5)
 
 
 def test_a_refused_visitor_who_has_left(house: House, names: str) -> None:
@@ -86,8 +86,9 @@ def test_a_refused_visitor_who_has_left(house: House, names: str) -> None:
 def test_an_answer_of_ours_that_nobody_takes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.server.pages.WRITE_SECONDS", 0.1)
     visitor = house.visitor()
-    gevent.spawn(visitor.send, get("/", "unknown.example") * 200_000)
+    sending = gevent.spawn(visitor.send, get("/", "unknown.example") * 200_000)
     until(lambda: house.server.state.http.refused.get("slow visitor"), "it is given up")
+    sending.get(timeout=5)
 
 
 @pytest.mark.parametrize(
