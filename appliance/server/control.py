@@ -60,8 +60,7 @@ class SocketView(io.RawIOBase):
         return data[:size]
 
     def sendall(self, data: bytes) -> None:
-        if self._connection is None:
-            raise ConnectionError("the connection has been taken over")
+        assert self._connection is not None, "the connection has been taken over"
         self._connection.deadline = time.monotonic() + REQUEST_SECONDS
         self._connection.write(data)
 

@@ -23,6 +23,7 @@ from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
 from appliance.fileserver.service import open_directory
 from appliance.server.app import Server
+from appliance.transport import reaper as reaper_module
 from appliance.transport import tasks
 from appliance.transport.reaper import reaper
 from appliance.transport.stream import Stream
@@ -56,6 +57,24 @@ def listener(address: Any = ("127.0.0.1", 0), family: int = socket.AF_INET) -> A
     sock.bind(address)
     sock.listen(512)
     return sock
+
+
+@contextlib.contextmanager
+def hurrying() -> Iterator[None]:
+    """Deadlines, and visitors who have left, are looked for more often: tests wait for many of them."""
+
+    def look_every(seconds: float) -> None:
+        reaper_module.TICK_SECONDS = seconds
+        if reaper._timer is not None:
+            reaper._timer.stop()
+            reaper._timer = None  # the next connection makes it anew
+
+    usual = reaper_module.TICK_SECONDS
+    look_every(usual / 4)
+    try:
+        yield
+    finally:
+        look_every(usual)
 
 
 def descriptors() -> int:
@@ -196,14 +215,15 @@ class House:
 
 @contextlib.contextmanager
 def a_house(**options: Any) -> Iterator[House]:
-    house = House(**options)
-    try:
-        yield house
-    except BaseException:
-        with contextlib.suppress(Exception):  # what failed first is what matters
-            house.close()
-        raise
-    house.close()
+    with hurrying():
+        house = House(**options)
+        try:
+            yield house
+        except BaseException:
+            with contextlib.suppress(Exception):  # what failed first is what matters
+                house.close()
+            raise
+        house.close()
 
 
 class Upstream:

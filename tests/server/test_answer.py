@@ -225,8 +225,23 @@ def test_a_visitor_who_leaves_the_moment_it_switches(house: House, upstream: Ups
     upstream.scripts["/"] = script
     leaving = house.visitor()
     leaving.send(get("/", HOST, *UPGRADE))
+    until(lambda: leaving.sock.fileno() < 0, "it has left")
     until(lambda: house.server.state.http.connections_open == 0, "it is forgotten")
     until(lambda: upstream.open_connections == 0, "the upstream's connection ends")
+
+
+def test_a_visitor_who_leaves_the_moment_it_is_answered(house: House, upstream: Upstream) -> None:
+    def script(exchange: Exchange) -> None:
+        leaving.reset()
+        exchange.answer(bytes(1_000_000))
+
+    upstream.scripts["/"] = script
+    leaving = house.visitor()
+    leaving.send(get("/", HOST))
+    until(lambda: leaving.sock.fileno() < 0, "it has left")
+    until(lambda: house.server.state.http.connections_open == 0, "it is forgotten")
+    (session,) = house.server.registry.sessions()
+    until(lambda: session.streams_used == 0, "no stream is in use")
 
 
 def test_a_switched_visitor_who_reads_nothing_holds_nobody_up(house: House, upstream: Upstream) -> None:

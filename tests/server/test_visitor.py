@@ -80,6 +80,20 @@ def test_a_refused_visitor_who_has_left(house: House, names: str) -> None:
     visitor = house.visitor()
     visitor.send(b"GET /" + b"x" * 70_000)
     visitor.reset()
+    until(lambda: house.server.state.http.connections_total == 1, "it has come")
+    until(lambda: house.server.state.http.connections_open == 0, "the connection ends")
+
+
+def test_a_refused_visitor_who_leaves_meanwhile(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = house.visitor()
+
+    def page(*_: Any, **__: Any) -> bytes:
+        visitor.reset()
+        return bytes(10_000_000)
+
+    monkeypatch.setattr("appliance.server.pages.page", page)
+    visitor.send(b"BAD\r\n\r\n")
+    until(lambda: visitor.sock.fileno() < 0, "it has left")
     until(lambda: house.server.state.http.connections_open == 0, "the connection ends")
 
 
