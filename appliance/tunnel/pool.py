@@ -26,6 +26,8 @@ BOUND_SECONDS = 20.0  # an upstream connection is kept this long; many servers c
 RELEASE_SECONDS = 10.0  # an upstream that does not end after we have is cut off
 SPARE_SECONDS = 60.0  # more streams than are kept warm are closed after this long
 ASK_SECONDS = 10.0  # streams asked for and not come by then are asked for again
+SCARCE_SECONDS = 1.0  # one who waits for longer is worth another upstream's kept connection
+MOST_UNASKED = 64  # idle streams beyond twice of what is warm or used: no client of ours opens as many unasked
 PONG_BEATS = 2.5  # heartbeats within which a resting stream must have answered
 
 
@@ -87,6 +89,8 @@ class Pool:
         """A fresh stream from the client. False: there are enough, or the session is over."""
         if self.closed or len(self._all) >= self._most:
             return False
+        if len(self._idle) > 2 * max(self._warm, self.used) + MOST_UNASKED:
+            return False
         self._asked = max(0, self._asked - 1)
         self._all.add(stream)
         stream.connection.on_idle = lambda: self._heard(stream)
@@ -120,7 +124,9 @@ class Pool:
         if len(self._all) >= self._most and len(self._releasing) < len(self._waiting):
             self._free_one()
         try:
-            taker.served.wait(seconds)
+            if not taker.served.wait(min(seconds, SCARCE_SECONDS)) and seconds > SCARCE_SECONDS:
+                self._free_one()  # the client opens no more: it may be at a limit of its own
+                taker.served.wait(seconds - SCARCE_SECONDS)
         except BaseException:
             if taker.stream is not None:  # it came, and who waited is being ended
                 self.discard(taker.stream)

@@ -183,6 +183,19 @@ def test_too_many_are_not_taken_in() -> None:
     it.check()
 
 
+def test_a_client_that_opens_streams_without_end_does_not_use_up_the_server_s_descriptors() -> None:
+    it = Fixture(warm=8, most=100_000)
+    count = 0
+    while it.pool.add(FakeStream()):  # type: ignore[arg-type]
+        count += 1
+        assert count < 1000
+    assert count == 2 * 8 + pool_module.MOST_UNASKED + 1
+    for _ in range(50):
+        it.pool.take(A, 0)
+    it.add(60)  # some are used, so there may be more
+    it.check()
+
+
 # ---- asking
 
 
@@ -362,6 +375,20 @@ def test_at_the_limit_what_comes_back_bound_is_freed_for_who_waits() -> None:
     assert stream.state == RELEASING
     stream.hears(Finish())
     assert taker.get(timeout=SECONDS) is stream
+
+
+def test_a_client_at_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opens no more although it is asked to; after a while, a kept connection is given up for who waits."""
+    monkeypatch.setattr(pool_module, "SCARCE_SECONDS", 0.01)
+    it = Fixture(warm=0, most=100)
+    stream = it.bound(A)
+    taker = it.taker(B)
+    assert stream.state == BOUND
+    assert gevent.wait([taker], timeout=0.05) == []
+    assert stream.state == RELEASING
+    stream.hears(Finish())
+    assert taker.get(timeout=SECONDS) is stream
+    assert str(it.taker(B, seconds=0.05).get(timeout=SECONDS)) == "the client opened no stream within 0.05 seconds"
 
 
 def test_at_the_limit_with_nothing_to_free() -> None:
