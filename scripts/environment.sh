@@ -64,6 +64,9 @@ install_packages() {
         case $package in
             nginx | haproxy | prometheus) units+=("$package.service") ;;
             openssh-server) units+=(ssh.service ssh.socket) ;;
+            postgresql) units+=(postgresql.service) ;;
+            redis-server) units+=(redis-server.service) ;;
+            rsync) units+=(rsync.service) ;;
         esac
     done
     if [[ -d /run/systemd/system ]]; then

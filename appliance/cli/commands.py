@@ -4,10 +4,14 @@ import click
 
 from appliance.cli.flags import ConfigCommand
 from appliance.config.build import full_version
+from appliance.config.client import ClientConfig
 from appliance.config.file_server import FileServerConfig
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
+from appliance.config.server import ServerConfig
 from appliance.config.status import StatusConfig
+from appliance.config.tcp_client import TcpClientConfig
+from appliance.config.tcp_server import TcpServerConfig
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -42,9 +46,9 @@ def http_server(config: HttpServerConfig) -> None:
 
     Runs where the Internet can reach it: visitors come to --port, clients to --control-port.
     """
-    from appliance.cli.compose import run_http_server
+    from appliance.cli.compose import run_server
 
-    run_http_server(config)
+    run_server(config)
 
 
 @http.command(
@@ -62,9 +66,92 @@ def http_client(config: HttpClientConfig) -> None:
 
     Dials out to the server, and again whenever the connection is lost.
     """
-    from appliance.cli.compose import run_http_client
+    from appliance.cli.compose import run_client
 
-    run_http_client(config)
+    run_client(config)
+
+
+@sluice.group(invoke_without_command=True)
+@click.pass_context
+def tcp(ctx: click.Context) -> None:
+    """Tunnels for everything else: SSH, databases, servers with TLS of their own."""
+    _help_unless_called(ctx)
+
+
+@tcp.command(
+    "server",
+    cls=ConfigCommand,
+    config_class=TcpServerConfig,
+    examples=[
+        "sluice tcp server --token-file token --auto-tls-san 203.0.113.7",
+        "sluice tcp server --token-file token --allow-ports 2222,5432 --data-addr 127.0.0.1",
+        "sluice tcp server --token-file token --proxy-protocol v2",
+    ],
+)
+def tcp_server(config: TcpServerConfig) -> None:
+    """Accept clients, and visitors at the ports that they offer.
+
+    A port is open while a client offers it. --allow-ports says which may be.
+    """
+    from appliance.cli.compose import run_server
+
+    run_server(config)
+
+
+@tcp.command(
+    "client",
+    cls=ConfigCommand,
+    config_class=TcpClientConfig,
+    examples=[
+        "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --upstream 2222=127.0.0.1:22",
+        "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --upstream 192.168.0.10 --ports 80,443",
+        "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --local 5432:127.0.0.1:5432",
+    ],
+)
+def tcp_client(config: TcpClientConfig) -> None:
+    """Offer ports of this network through a server.
+
+    Dials out to the server, and again whenever the connection is lost.
+    """
+    from appliance.cli.compose import run_client
+
+    run_client(config)
+
+
+@sluice.command(
+    cls=ConfigCommand,
+    config_class=ServerConfig,
+    examples=[
+        "sluice server --token-file token --auto-tls-san 203.0.113.7",
+        "sluice server --token-file token --port 80 --allow-ports 2222,5432",
+    ],
+)
+def server(config: ServerConfig) -> None:
+    """Accept clients, and visitors by HTTP and TCP at once.
+
+    As `http server` and `tcp server` together, with one control port.
+    """
+    from appliance.cli.compose import run_server
+
+    run_server(config)
+
+
+@sluice.command(
+    cls=ConfigCommand,
+    config_class=ClientConfig,
+    examples=[
+        "sluice client --url wss://203.0.113.7:8123 --token-file token \\",
+        "    --upstream app.example.com=http://127.0.0.1:3000 --upstream 2222=127.0.0.1:22",
+    ],
+)
+def client(config: ClientConfig) -> None:
+    """Offer HTTP services and ports of this network through a server.
+
+    As `http client` and `tcp client` together, in one connection.
+    """
+    from appliance.cli.compose import run_client
+
+    run_client(config)
 
 
 def file_server(config: FileServerConfig) -> None:

@@ -4,10 +4,15 @@ import os
 from typing import TYPE_CHECKING
 
 from appliance.cli import addresses, logs
+from appliance.config.client import ClientConfig
+from appliance.config.control_plane import ControlPlaneOptions
 from appliance.config.file_server import FileServerConfig
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
 from appliance.config.secrets import load_token
+from appliance.config.server import ServerConfig
+from appliance.config.tcp_client import TcpClientConfig
+from appliance.config.tcp_server import TcpServerConfig
 
 if TYPE_CHECKING:
     import socket
@@ -15,8 +20,9 @@ if TYPE_CHECKING:
     from appliance.certificates.material import Material
 
 
-def run_http_server(config: HttpServerConfig) -> None:
+def run_server(config: HttpServerConfig | TcpServerConfig | ServerConfig) -> None:
     """Serve until a signal ends it. Raises ConfigError for what only this machine can tell: files, ports."""
+    addresses.check_rules(config)
     token = load_token(config, os.environ)
     from gevent import monkey
 
@@ -45,16 +51,16 @@ def run_http_server(config: HttpServerConfig) -> None:
     app.run(server, daily=renew)
 
 
-def run_http_client(config: HttpClientConfig) -> None:
+def run_client(config: HttpClientConfig | TcpClientConfig | ClientConfig) -> None:
     """Offer the upstreams until a signal ends it. Not patched for gevent: the client waits in its hub alone."""
     token = load_token(config, os.environ)
     url = addresses.server_url(config.url)
-    upstreams = addresses.upstreams(config.upstream)
+    offers = addresses.offers_of(config)
     logs.set_up(config.log_level)
 
     from appliance.client import agent
 
-    agent.run(agent.Agent(config, url, token, upstreams, _open_directory))
+    agent.run(agent.Agent(config, url, token, offers.upstreams, _open_directory, local_forwards=offers.local))
 
 
 def _open_directory(path: str, browse: bool) -> "socket.socket":
@@ -72,7 +78,7 @@ def run_file_server(config: FileServerConfig) -> None:
     app.run(config)
 
 
-def _material(config: HttpServerConfig) -> "Material | None":
+def _material(config: ControlPlaneOptions) -> "Material | None":
     """What the control plane shows its clients: the user's certificate, the automatic one, or none at all."""
     import socket
 

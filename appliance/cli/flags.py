@@ -101,6 +101,8 @@ class Flag(click.Option):
             return f"default: {self.described.default_text}"
         if self.field_default in (None, (), False, ""):
             return ""
+        if isinstance(self.field_default, tuple):
+            return f"default: {','.join(self.field_default)}"
         if isinstance(self.type, Duration):
             return f"default: {self.field_default:g}s"
         return f"default: {'true' if self.field_default is True else self.field_default}"

@@ -18,20 +18,23 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from greenlet import getcurrent
 
-from appliance.client.carrier import Carrier
+from appliance.client.forwards import LocalForwards
 from appliance.client.upstream import OpenDirectory, Upstreams
 from appliance.config.build import VERSION
-from appliance.config.http_client import HttpClientConfig
+from appliance.config.client_options import ClientOptions
 from appliance.transport import descriptors, tasks
 from appliance.transport.channel import Channel
 from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.dial import Dialer, Refused, Untrusted, fetch_ca
 from appliance.transport.stream import Stream
 from appliance.transport.tls import client_context
+from appliance.tunnel.carrier import Carrier
+from appliance.tunnel.pool import Pool
 from appliance.wire import frames
 from appliance.wire.address import ServerUrl, Upstream
 from appliance.wire.frames import FrameError
-from appliance.wire.messages import Drain, Evicted, Grow, Hello, MessageError, Offer, Welcome
+from appliance.wire.messages import Drain, Evicted, Grow, Hello, MessageError, Offer, OfferedPort, Served, Welcome
+from appliance.wire.ports import LocalForward
 
 FIRST_PAUSE_SECONDS = 0.5
 MOST_PAUSE_SECONDS = 30.0
@@ -41,6 +44,7 @@ UNHEARD_SECONDS = 20.0  # until the server has said how often it is heard
 WELCOME_SECONDS = 15.0
 GRACE_SECONDS = 5.0  # for requests under way when the client stops
 RESERVED_DESCRIPTORS = 64
+WARM_FORWARDS = 2  # idle streams kept open for local forwards
 
 log = logging.getLogger("sluice.client")
 
@@ -50,23 +54,28 @@ class Agent:
 
     def __init__(
         self,
-        config: HttpClientConfig,
+        config: ClientOptions,
         url: ServerUrl,
         token: str,
         upstreams: tuple[Upstream, ...],
         open_directory: OpenDirectory,
+        local_forwards: tuple[LocalForward, ...] = (),
     ) -> None:
         self._config = config
         self._url = url
         self._token = token
-        self._offers = tuple(
-            Offer(upstream.pattern, upstream.target, config.host_header or "") for upstream in upstreams
-        )
+        self._declared = upstreams
+        self._host_header = getattr(config, "host_header", None) or ""
         self._upstreams = Upstreams(
-            upstreams, open_directory, config.upstream_timeout, config.strict_forwarding, config.upstream_insecure
+            upstreams,
+            open_directory,
+            config.upstream_timeout,
+            config.strict_forwarding,
+            getattr(config, "upstream_insecure", False),
         )
         self._client_id = config.client_id or secrets.token_hex(16)
         self._most_streams = max(16, (descriptors.raise_limit() - RESERVED_DESCRIPTORS) // 2)
+        self._forwards = LocalForwards(local_forwards, config.local_addr, self._most_streams)
         self._dialer: Dialer | None = None
         self._attachment: Attachment | None = None
         self._dialling: Any = None  # the greenlet that dials
@@ -85,7 +94,17 @@ class Agent:
             dialling.throw(ConnectionAbortedError("the client is stopping"))
 
     def run(self) -> None:
-        """Connect, and again whenever the session ends, with growing, jittered pauses, for ever."""
+        """Connect, and again whenever the session ends, with growing, jittered pauses, for ever.
+
+        Raises ConfigError for a local port that cannot be listened on.
+        """
+        self._forwards.start()
+        try:
+            self._run()
+        finally:
+            self._forwards.stop()
+
+    def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -108,6 +127,9 @@ class Agent:
                 connection, early = dialer.open("/connect")
             finally:
                 self._dialling = None
+            if self._stopping.is_set():
+                connection.close()
+                return "the client is stopping"
             return self._session(dialer, connection, early)
         except Untrusted as error:
             self._dialer = None  # its authority may have changed: ask again
@@ -137,9 +159,9 @@ class Agent:
         except FrameError as error:
             connection.close()
             return f"the server broke the protocol: {error}"
-        attachment = self._attachment = Attachment(channel, dialer, self._upstreams, self._most_streams)
+        attachment = self._attachment = Attachment(channel, dialer, self._upstreams, self._most_streams, self._forwards)
         try:
-            channel.send(Hello(self._client_id, VERSION, self._offers))
+            channel.send(self._hello())
             attachment.serve(self._welcomed)
         except (FrameError, MessageError) as error:
             channel.close(frames.PROTOCOL_ERROR, str(error))
@@ -150,14 +172,20 @@ class Agent:
             attachment.close("")
             dialer.forget()
             if self._stopping.is_set():
-                attachment.quiet.wait(GRACE_SECONDS)
+                gevent.wait((attachment.quiet, self._forwards.quiet), GRACE_SECONDS)
                 attachment.cut_off()
             self._attachment = None
 
+    def _hello(self) -> Hello:
+        names = [Offer(it.pattern, it.target, self._host_header) for it in self._declared if not it.port_offered]
+        ports = [OfferedPort(it.port_offered, it.target) for it in self._declared if it.port_offered]
+        return Hello(self._client_id, VERSION, tuple(names), tuple(ports))
+
     def _welcomed(self) -> None:
         log.info("connected to %s as %s", self._url, self._client_id)
-        for offer in self._offers:
-            log.info("  %s -> %s", offer.pattern or "any name", offer.target)
+        for upstream in self._declared:
+            offer = f"port {upstream.port_offered}" if upstream.port_offered else upstream.pattern or "any name"
+            log.info("  %s -> %s", offer, upstream.target)
 
 
 class Attachment:
@@ -166,16 +194,22 @@ class Attachment:
     `quiet`: set while there are no streams.
     """
 
-    def __init__(self, channel: Channel, dialer: Dialer, upstreams: Upstreams, most: int) -> None:
+    def __init__(
+        self, channel: Channel, dialer: Dialer, upstreams: Upstreams, most: int, forwards: LocalForwards
+    ) -> None:
         self._channel = channel
         self._dialer = dialer
         self._upstreams = upstreams
         self._most = most
+        self._forwards = forwards
+        # The streams that this side opens; the server's pool has those that it opens.
+        self._pool = Pool(self._grow_forwards, self._fault, WARM_FORWARDS if forwards else 0, most)
         self._carriers: set[Carrier] = set()
         self._dialling = 0
         self._gate = BoundedSemaphore(DIALS_AT_ONCE)
         self._fields: dict[str, str] = {}
         self._over = False
+        self.over = Event()
         self.quiet = Event()
         self.quiet.set()
 
@@ -189,11 +223,18 @@ class Attachment:
         self._fields = {"Sluice-Session": message.session, "Sluice-Secret": message.secret}
         self._channel.expect(message.heartbeat)
         self._grow(message.streams)
+        if self._forwards:
+            self._forwards.pool = self._pool
+            self._pool.top_up()
+            tasks.spawn("heartbeat", self._beat, message.heartbeat)
         welcomed()
         while True:
             message = self._channel.receive()
             if isinstance(message, Grow):
                 self._grow(message.count)
+            elif isinstance(message, Served):
+                for refusal in message.refused:
+                    log.error("the server does not serve %s: %s", refusal.offer, refusal.reason)
             elif isinstance(message, Evicted):
                 raise ConnectionError(f"the server has ended the session: {message.reason}")
             elif isinstance(message, Drain):
@@ -204,6 +245,10 @@ class Attachment:
     def close(self, reason: str) -> None:
         """End the channel and idle streams; what carries a visitor goes on until the server ends it."""
         self._over = True
+        self.over.set()
+        self._pool.close()
+        if self._forwards.pool is self._pool:
+            self._forwards.pool = None
         self._channel.close(frames.GOING_AWAY, reason)
         for carrier in tuple(self._carriers):
             if carrier.idle:
@@ -242,7 +287,7 @@ class Attachment:
             log.warning("the server broke the protocol on a stream: %s", error)
             connection.close()
             return
-        carrier = Carrier(stream, self._upstreams)
+        carrier = Carrier(stream, self._upstreams.dial)
         self._carriers.add(carrier)
         self.quiet.clear()
         try:
@@ -251,6 +296,41 @@ class Attachment:
             self._carriers.discard(carrier)
             if not self._carriers:
                 self.quiet.set()
+
+    # Local forwards
+
+    def _grow_forwards(self, count: int) -> None:
+        for _ in range(count):
+            tasks.spawn("forward", self._forward_stream)
+
+    def _forward_stream(self) -> None:
+        try:
+            with self._gate:
+                if self._over:
+                    return
+                connection, early = self._dialer.open("/stream", self._fields | {"Sluice-Direction": "forward"})
+        except OSError as error:
+            if not self._pool.closed:
+                log.error("no stream for local forwards: %s", error.strerror or error)
+            if isinstance(error, Refused) and error.status == 403:
+                self._pool.close()  # the server does not forward: nobody shall wait, or ask again
+            return
+        try:
+            stream = Stream(connection, server=False, plain=self._dialer.plain, early=early, opener=True)
+        except FrameError as error:
+            self._fault(error)
+            connection.close()
+            return
+        if not self._pool.add(stream):
+            connection.close()
+
+    def _fault(self, error: Exception) -> None:
+        """The server broke the protocol on a stream that we opened: the session ends. Must not wait."""
+        self._channel.close(frames.PROTOCOL_ERROR, str(error))
+
+    def _beat(self, heartbeat_seconds: float) -> None:
+        while not self.over.wait(heartbeat_seconds):
+            self._pool.beat(heartbeat_seconds)
 
 
 def _authority_of(url: ServerUrl) -> str | None:

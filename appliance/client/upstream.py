@@ -10,18 +10,11 @@ from typing import Any
 from appliance.transport import reach
 from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.tls import TlsConnection, client_context
+from appliance.tunnel.carrier import NotReached
 from appliance.wire.address import AddressError, Upstream, parse_target
 from appliance.wire.messages import NOT_ALLOWED, TIMED_OUT, UNREACHABLE, UNTRUSTED
 
 OpenDirectory = Callable[[str, bool], Any]
-
-
-class NotReached(ConnectionError):
-    """The upstream cannot be had; `reason` is one of the wire's."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
 
 
 class Upstreams:

@@ -65,7 +65,7 @@ def check_ranges(config: Any) -> None:
         if described.maximum is not None and not value <= described.maximum:
             raise ConfigError(f"{flag(field.name)} {value:g} is too large: at most {described.maximum:g}")
         if described.choices and value not in described.choices:
-            raise ConfigError(f"{flag(field.name)} {value!r}: one of {', '.join(described.choices)}")
+            raise ConfigError(f"{flag(field.name)} {value!r}: one of {', '.join(filter(None, described.choices))}")
 
 
 def parse_duration(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Options that several commands have: token, logging, and the licence flags that scripts of inlets carry."""
+"""Options that commands of all kinds have: token, logging, and the licence flags that scripts of inlets carry."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,15 +7,22 @@ from appliance.config.options import LOG_LEVELS, option
 
 SERVER = "Server"
 UPSTREAMS = "Upstreams"
+LOCAL = "Local forwarding"
 FILES = "Files"
 LISTENING = "Listening"
+PROXIES = "Proxies"
 ACCESS = "Access"
 TLS = "TLS"
 LIMITS = "Limits"
 OUTPUT = "Output"
 HELP = "Help"
 # As help shows them.
-GROUPS = (SERVER, UPSTREAMS, FILES, LISTENING, ACCESS, TLS, LIMITS, OUTPUT, HELP)
+GROUPS = (SERVER, UPSTREAMS, LOCAL, FILES, LISTENING, ACCESS, PROXIES, TLS, LIMITS, OUTPUT, HELP)
+
+# What options of a kind have in common.
+PORT = {"minimum": 0, "maximum": 65535, "metavar": "PORT"}
+SECONDS = {"unit": "seconds", "minimum": 0.1, "maximum": 86400.0, "metavar": "DURATION", "group": LIMITS}
+PROXY_PROTOCOL = {"choices": ("", "v1", "v2"), "metavar": "v1|v2", "group": PROXIES}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,9 +148,7 @@ class Answer:
     def _counted(self, head: bytes, length: int) -> bool:
         """A body of known length. Says whether the stream is at the body's end, and not past it."""
         rest = self._rest
-        connection = self._connection
         excess = len(rest) > length
-        connection.deadline = time.monotonic() + WRITE_SECONDS
         self._write(head + (rest[:length] if excess else rest))
         left = length - len(rest)
         read = self._stream.read
@@ -163,7 +161,6 @@ class Answer:
                 got = [b"".join(got)[:left]]
                 excess = True
             left -= size
-            connection.deadline = time.monotonic() + WRITE_SECONDS
             self._write_pieces(got)
         return not excess
 
@@ -172,7 +169,7 @@ class Answer:
         for HTTP/1.0, until the end of the connection. Says whether the stream is at the body's end."""
         decoder = ChunkedDecoder() if chunked else None
         frame = self._request.minor == 1
-        connection, stream = self._connection, self._stream
+        stream = self._stream
         before: list[Any] = [head]
         got: Any = [memoryview(self._rest)] if self._rest else []
         excess = False
@@ -194,26 +191,26 @@ class Answer:
             if ended and frame:
                 parts.append(last_chunk(decoder.trailers if decoder is not None else []))
             if parts:
-                connection.deadline = time.monotonic() + WRITE_SECONDS
                 self._write_pieces(parts)
             if ended:
                 return not excess
             got = stream.read()
 
     def _write(self, data: bytes) -> None:
-        try:
-            self._connection.write(data)
-        except OSError:
-            raise PeerLeft("the visitor has left") from None
+        self._write_pieces([data])
 
     def _write_pieces(self, pieces: list[Any]) -> None:
+        connection = self._connection
         try:
+            connection.deadline = time.monotonic() + WRITE_SECONDS
             if len(pieces) == 1:
-                self._connection.write(pieces[0])
+                connection.write(pieces[0])
             else:
-                self._connection.write_parts(pieces)
+                connection.write_parts(pieces)
         except OSError:
             raise PeerLeft("the visitor has left") from None
+        if self._upload is not None:
+            connection.deadline = math.inf  # with both directions under way, one may pause for as long as it likes
 
     # After an upgrade
 

@@ -13,6 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from gevent import pywsgi
@@ -24,6 +25,8 @@ from appliance.transport import tasks
 from appliance.transport.connection import Connection, peer_name
 from appliance.transport.listener import EXHAUSTED, PAUSE_SECONDS
 from appliance.transport.tls import TlsConnection
+from appliance.tunnel.addresses import Admission
+from appliance.tunnel.carrier import Dial
 from appliance.tunnel.counters import ControlCounters
 from appliance.wire.messages import PROTOCOL
 
@@ -118,28 +121,34 @@ class ControlHandler(WebSocketHandler):
         self._send_error_response_if_possible(500)
 
 
+@dataclass(frozen=True)
+class Reception:
+    """What a control plane's listeners share.
+
+    `registry`: of the clients; `pages`: the WSGI application for everything but them; `admission`: who may connect at
+    all; `forward`: dials for clients' local forwards, None where the server does not forward.
+    """
+
+    registry: Registry
+    guard: TokenGuard
+    counters: ControlCounters
+    pages: WsgiApp
+    context: ssl.SSLContext | None
+    admission: Admission
+    forward: Dial | None = None
+
+
 class ControlServer(pywsgi.WSGIServer):
-    """`/connect` and `/stream` for clients of `registry`; everything else is `pages`' (a WSGI application)."""
+    """`/connect` and `/stream` for clients; everything else is the pages'."""
 
     handler_class = ControlHandler
 
-    def __init__(
-        self,
-        listener: Any,
-        registry: Registry,
-        guard: TokenGuard,
-        counters: ControlCounters,
-        pages: WsgiApp,
-        context: ssl.SSLContext | None,
-    ) -> None:
-        self._registry = registry
-        self._guard = guard
-        self._counters = counters
-        self._context = context
-        super().__init__(listener, Endpoint(pages), log=None, error_log=log)
+    def __init__(self, listener: Any, reception: Reception) -> None:
+        self._reception = reception
+        super().__init__(listener, Endpoint(reception.pages), log=None, error_log=log)
         self.logger = logging.getLogger("geventwebsocket.handler")
         self.logger.setLevel(logging.WARNING)  # it describes each step of each upgrade
-        self.set_environ({"wsgi.url_scheme": "https" if context else "http"})
+        self.set_environ({"wsgi.url_scheme": "https" if reception.context else "http"})
 
     def do_read(self) -> Any:
         """Accept. A full descriptor table is waited for: gevent would print a traceback for each try."""
@@ -157,10 +166,10 @@ class ControlServer(pywsgi.WSGIServer):
     def handle(self, sock: Any, address: Any) -> None:
         """A connection has been accepted."""
         peer = peer_name(address)
-        if self._context is None:
+        if self._reception.context is None:
             connection = Connection(sock, peer)
         else:
-            connection = TlsConnection(sock, peer, self._context)
+            connection = TlsConnection(sock, peer, self._reception.context)
         connection.deadline = time.monotonic() + REQUEST_SECONDS
         view = SocketView(connection)
         try:
@@ -177,17 +186,21 @@ class ControlServer(pywsgi.WSGIServer):
         environ = handler.environ
         handler.socket._connection.deadline = time.monotonic() + REQUEST_SECONDS
         path = environ["PATH_INFO"]
+        if not self._reception.admission.admits(environ["REMOTE_ADDR"]):
+            environ["sluice.refusal"] = "403 Forbidden", "this address may not connect (--allow-ips of the server)"
+            self._reception.counters.count(path, 403)
+            return True
         if path not in ("/connect", "/stream"):
             return True
         refusal = self._refusal(handler, path)
         environ["sluice.refusal"] = refusal
-        self._counters.count(path, int(refusal[0][:3]) if refusal else 101)
+        self._reception.counters.count(path, int(refusal[0][:3]) if refusal else 101)
         return refusal is not None
 
     def _refusal(self, handler: ControlHandler, path: str) -> tuple[str, str] | None:
         """Status and text with which a client is turned away; None lets it in."""
         environ = handler.environ
-        if not self._guard.admit(environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")):
+        if not self._reception.guard.admit(environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")):
             return "401 Unauthorized", "the token is missing or wrong"
         misshapen = _not_an_upgrade(environ, handler.request_version)
         if misshapen is not None:
@@ -196,20 +209,27 @@ class ControlServer(pywsgi.WSGIServer):
         if PROTOCOL not in offered:
             return "400 Bad Request", f"this server speaks {PROTOCOL}; client and server should be of one version"
         if path == "/stream":
-            session = self._registry.find(environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", ""))
+            session = self._reception.registry.find(
+                environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", "")
+            )
             if session is None:
                 return "409 Conflict", "the session of this stream has ended"
             environ["sluice.session"] = session
+            if environ.get("HTTP_SLUICE_DIRECTION") == "forward" and self._reception.forward is None:
+                return "403 Forbidden", "this server does not forward for clients (--client-forwarding)"
         return None
 
     def take_over(self, environ: dict[str, Any], connection: Connection) -> None:
         """An upgraded connection, in the hands of pywsgi no more."""
         connection.deadline = float("inf")
         session = environ.get("sluice.session")
-        if session is not None:
-            self._registry.attach(session, connection)
+        registry, forward = self._reception.registry, self._reception.forward
+        if session is None:
+            tasks.spawn("session", registry.attend, connection)
+        elif environ.get("HTTP_SLUICE_DIRECTION") == "forward" and forward is not None:
+            tasks.spawn("forward", registry.attach_forward, session, connection, forward)
         else:
-            tasks.spawn("session", self._registry.attend, connection)
+            registry.attach(session, connection)
 
 
 class Endpoint:

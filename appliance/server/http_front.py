@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from typing import Any
 
 from appliance.config.http_server import HttpServerConfig
+from appliance.server.greeting import read_header
 from appliance.server.upload import STALL_SECONDS
 from appliance.server.visitor import Visitor
 from appliance.transport.connection import Connection, peer_name
-from appliance.transport.listener import Acceptor
+from appliance.transport.listener import Acceptor, Capacity
+from appliance.tunnel.addresses import AddressList, Admission
 from appliance.tunnel.counters import HttpCounters
 from appliance.tunnel.router import Router
+from appliance.wire.proxy_protocol import ProxyProtocolError
 
 log = logging.getLogger("sluice.edge")
 
@@ -21,14 +23,15 @@ class HttpFront:
     """Serves visitors on `sockets`, as `router` says, counting in `counters`."""
 
     def __init__(
-        self, config: HttpServerConfig, router: Router, counters: HttpCounters, sockets: list[Any], limit: int
+        self, config: HttpServerConfig, router: Router, counters: HttpCounters, sockets: list[Any], capacity: Capacity
     ) -> None:
         self.config = config
         self.router = router
         self.counters = counters
         self.stopping = False
-        self._trusted = [ipaddress.ip_network(text, strict=False) for text in config.trusted_proxies]
-        self._acceptor = Acceptor("visitor", sockets, self._serve, limit)
+        self._proxies = AddressList(config.trusted_proxies)
+        self._admission = Admission(config.allow_ips)
+        self._acceptor = Acceptor("visitor", sockets, self._serve, capacity)
         self._visitors: set[Visitor] = set()
 
     @property
@@ -54,25 +57,40 @@ class HttpFront:
             visitor.end()
 
     def _serve(self, sock: Any, address: Any) -> None:
-        peer = peer_name(address)
-        host = peer.rpartition(":")[0].strip("[]")
-        connection = Connection(sock, peer)
+        connection = Connection(sock, peer_name(address))
         connection.patience = STALL_SECONDS
-        visitor = Visitor(self, connection, host.encode(), self._is_trusted(host))
         self.counters.connections_open += 1
         self.counters.connections_total += 1
+        try:
+            self._greet(connection)
+        except ProxyProtocolError as error:
+            self.counters.refuse("malformed PROXY header")
+            log.warning("%s is cut off: %s", connection.peer, error)
+        except OSError:
+            pass  # it has gone already
+        finally:
+            connection.close()
+            self.counters.connections_open -= 1
+
+    def _greet(self, connection: Connection) -> None:
+        """Find out who the visitor is, and serve it, if it is let in."""
+        host = _host(connection)
+        early = b""
+        if self.config.lb_proxy_protocol and host in self._proxies:
+            _, early = read_header(connection, self.config.lb_proxy_protocol)
+            host = _host(connection)
+        visitor = Visitor(self, connection, host.encode(), host in self._proxies)
+        visitor.buffer = early
+        if not self._admission.admits(host):
+            self.counters.refuse("address not allowed")
+            visitor.turn_away(403, "This address is not let in here.")
+            return
         self._visitors.add(visitor)
         try:
             visitor.serve()
         finally:
             self._visitors.discard(visitor)
-            self.counters.connections_open -= 1
 
-    def _is_trusted(self, host: str) -> bool:
-        if not self._trusted:
-            return False
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted)
+
+def _host(connection: Connection) -> str:
+    return connection.peer.rpartition(":")[0].strip("[]")

@@ -12,6 +12,7 @@ from appliance.wire.http1 import RequestHead, field_value
 
 TITLES = {
     400: "Bad request",
+    403: "Not allowed",
     404: "Nothing here under this name",
     405: "Method not allowed",
     417: "Expectation failed",
@@ -24,6 +25,7 @@ TITLES = {
 }
 REASONS = {
     400: b"Bad Request",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     417: b"Expectation Failed",

@@ -5,30 +5,27 @@ from __future__ import annotations
 import errno
 import hmac
 import logging
-import re
 import time
 
 from gevent import Timeout
 from gevent.event import Event
 
-from appliance.config.http_server import HttpServerConfig
+from appliance.config.control_plane import ControlPlaneOptions
+from appliance.server.offers import Offers, read_offers, read_ports
 from appliance.transport import tasks
 from appliance.transport.channel import Channel
 from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.stream import Stream
+from appliance.tunnel.carrier import Carrier, Dial
 from appliance.tunnel.counters import ControlCounters
 from appliance.tunnel.pool import Pool
-from appliance.tunnel.router import Member, Router
 from appliance.tunnel.session import Session
 from appliance.wire import frames
-from appliance.wire.address import AddressError, Upstream, join_host_port, parse_upstream
 from appliance.wire.frames import FrameError
-from appliance.wire.messages import Evicted, Grow, Hello, MessageError, Offer, Update, Welcome
+from appliance.wire.messages import Evicted, Grow, Hello, MessageError, Served, Update, Welcome
 
 HELLO_SECONDS = 10.0
 STALL_SECONDS = 60.0  # a client that takes no bytes of a visitor for this long is given up
-
-_host_header = re.compile(r"[A-Za-z0-9._~:\[\]-]{0,260}").fullmatch
 
 log = logging.getLogger("sluice.session")
 
@@ -37,15 +34,16 @@ class Registry:
     """Sessions by client id, and by the session id that their streams name."""
 
     def __init__(
-        self, config: HttpServerConfig, router: Router, counters: ControlCounters, most_streams: int, plain: bool
+        self, config: ControlPlaneOptions, offers: Offers, counters: ControlCounters, most_streams: int, plain: bool
     ) -> None:
         self._config = config
-        self._router = router
+        self._offers = offers
         self._counters = counters
         self._most_streams = most_streams
         self._plain = plain
         self._by_client: dict[str, Attendance] = {}
         self._by_session: dict[str, Attendance] = {}
+        self._carriers: set[Carrier] = set()  # of all sessions, also of those that are over
         self._unheard: set[Channel] = set()  # their hello is still to come
 
     def sessions(self) -> list[Session]:
@@ -59,6 +57,26 @@ class Registry:
         if attendance is None or not hmac.compare_digest(attendance.session.secret.encode(), secret.encode()):
             return None
         return attendance.session
+
+    def attach_forward(self, session: Session, connection: Connection, dial: Dial) -> None:
+        """A stream of a session has come that the client opens, for its local forwards. Runs until it ends."""
+        attendance = self._by_session.get(session.session_id)
+        carrier = Carrier(Stream(connection, server=True, plain=self._plain, opener=False), dial)
+        if attendance is None or len(attendance.carriers) >= self._most_streams:
+            carrier.close()
+            return
+        attendance.carriers.add(carrier)
+        self._carriers.add(carrier)
+        try:
+            carrier.serve()
+        finally:
+            attendance.carriers.discard(carrier)
+            self._carriers.discard(carrier)
+
+    @property
+    def carrying(self) -> bool:
+        """Whether a client's local forward is in use."""
+        return any(not carrier.idle for carrier in self._carriers)
 
     def attach(self, session: Session, connection: Connection) -> None:
         """A stream of a session has come."""
@@ -79,7 +97,8 @@ class Registry:
                 hello = channel.receive()
             if not isinstance(hello, Hello):
                 raise MessageError("the first message is not hello")
-            offers = read_offers(hello.upstreams)
+            read_offers(hello.upstreams)
+            read_ports(hello.ports)
         except (FrameError, MessageError) as error:
             log.warning("client %s refused: %s", peer, error)
             channel.close(_close_code(error), str(error))
@@ -93,14 +112,17 @@ class Registry:
         attendance = Attendance(self, channel, hello, peer)
         reason = "closed"
         try:
-            self._enter(attendance)
-            self._offer(attendance.session, offers)
+            former = self._enter(attendance)
+            served = self._offers.serve(attendance.session, hello)
+            if former is not None:
+                self._leave(former)  # after its successor's offers: a port that both offer stays open
             attendance.welcome(self._config)
+            attendance.say(served)
             log.info("client %s connected from %s: %s", hello.client_id, peer, attendance.described())
             while True:
                 message = channel.receive()
                 if isinstance(message, Update):
-                    self._offer(attendance.session, read_offers(message.upstreams))
+                    attendance.say(self._offers.serve(attendance.session, message))
                     log.info("client %s now offers %s", hello.client_id, attendance.described())
                 else:
                     raise MessageError("hello came twice")
@@ -115,37 +137,30 @@ class Registry:
             self._leave(attendance)
             log.info("client %s disconnected from %s: %s", hello.client_id, peer, reason)
 
-    def _enter(self, attendance: Attendance) -> None:
-        """A session begins; one with the same client id, most likely its own ghost, ends."""
+    def _enter(self, attendance: Attendance) -> Attendance | None:
+        """A session begins; returns the one with the same client id, most likely its own ghost, which is over."""
         client_id = attendance.session.client_id
         former = self._by_client.pop(client_id, None)
         if former is not None:
             self._counters.reconnects += 1
             former.evict("the same client id has connected again")
-            self._leave(former)
         self._by_client[client_id] = attendance
         self._by_session[attendance.session.session_id] = attendance
+        return former
 
     def _leave(self, attendance: Attendance) -> None:
         session = attendance.session
+        self._offers.withdraw(session)  # first: what it offered while its successor ended it must go, too
         if self._by_session.pop(session.session_id, None) is None:
             return
         if self._by_client.get(session.client_id) is attendance:
             del self._by_client[session.client_id]
-        self._router.withdraw(session)
         session.pool.close()
+        for carrier in tuple(attendance.carriers):
+            if carrier.idle:
+                carrier.close()
         attendance.over.set()
         attendance.wake.set()
-
-    def _offer(self, session: Session, offers: list[tuple[Upstream, str]]) -> None:
-        session.upstreams = tuple(upstream for upstream, _ in offers)
-        self._router.offer(
-            session,
-            [
-                (upstream.pattern, Member(session, upstream.target, host_header.encode(), _own_host(upstream)))
-                for upstream, host_header in offers
-            ],
-        )
 
     def pool_for(self, attendance: Attendance) -> Pool:
         return Pool(attendance.ask, attendance.fault, self._config.warm_streams, self._most_streams)
@@ -157,6 +172,8 @@ class Registry:
         for attendance in tuple(self._by_client.values()):
             attendance.evict(reason)
             self._leave(attendance)
+        for carrier in tuple(self._carriers):
+            carrier.close()
 
 
 class Attendance:
@@ -167,6 +184,7 @@ class Attendance:
         self._wanted = 0
         self.wake = Event()
         self.over = Event()
+        self.carriers: set[Carrier] = set()  # of the client's local forwards
         self.ended_by = ""  # why this side has closed the channel
         self.session = Session(hello.client_id, peer, hello.version, registry.pool_for(self))
 
@@ -175,10 +193,15 @@ class Attendance:
         self._wanted += count
         self.wake.set()
 
-    def welcome(self, config: HttpServerConfig) -> None:
+    def welcome(self, config: ControlPlaneOptions) -> None:
         session = self.session
         self._channel.send(Welcome(session.session_id, session.secret, config.heartbeat, config.warm_streams))
         tasks.spawn("heartbeat", self._beat, config.heartbeat)
+
+    def say(self, served: Served) -> None:
+        """Tell the client which of its offers are not served."""
+        if served.refused:
+            self._channel.send(served)
 
     def evict(self, reason: str) -> None:
         """Without waiting: the client may be long gone, and the one that comes after it must not wait for that."""
@@ -210,28 +233,6 @@ class Attendance:
                     self.session.round_trip_seconds = self._channel.round_trip_seconds
             except OSError:
                 return  # the reader of the channel sees the same, and ends the session
-
-
-def read_offers(offers: tuple[Offer, ...]) -> list[tuple[Upstream, str]]:
-    """What a client offers, checked. Raises MessageError with what is wrong."""
-    read: dict[str, tuple[Upstream, str]] = {}
-    for offer in offers:
-        try:
-            upstream = parse_upstream(f"{offer.pattern or '*'}={offer.target}")
-        except AddressError as error:
-            raise MessageError(f"an upstream is not understood: {error}") from None
-        if upstream.pattern != offer.pattern:
-            raise MessageError(f"{offer.pattern!r} is not a name that can be served")
-        if not _host_header(offer.host_header):
-            raise MessageError(f"{offer.host_header!r} is not a Host header")
-        if offer.pattern in read:
-            raise MessageError(f"{offer.pattern or '*'} is offered twice")
-        read[offer.pattern] = (upstream, offer.host_header)
-    return list(read.values())
-
-
-def _own_host(upstream: Upstream) -> bytes:
-    return join_host_port(upstream.host, upstream.port).encode() if upstream.host else b"localhost"
 
 
 def _reason(error: OSError) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from appliance.config.build import VERSION, sha
 from appliance.server.access import TokenGuard
-from appliance.tunnel.counters import ControlCounters, HttpCounters
+from appliance.tunnel.counters import ControlCounters, HttpCounters, TcpCounters
 from appliance.tunnel.session import Session
 
 
@@ -24,6 +24,7 @@ class ServerState:
         self.guard = guard
         self.sessions = sessions
         self.http = HttpCounters()
+        self.tcp = TcpCounters()
         self.control = ControlCounters()
         self.ca_pem: bytes | None = None
         self.certificate_expiry: dict[str, float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ class Upload:
     def _next(self, stream: Stream) -> memoryview:
         connection = self._visitor.connection
         self._extend(stream)
-        connection.deadline = time.monotonic() + STALL_SECONDS
+        connection.deadline = time.monotonic() + STALL_SECONDS if self._patience else math.inf
         try:
             data = connection.read()
         except OSError:

@@ -59,7 +59,7 @@ class Visitor:
                     self._part()
                     break
                 self.busy = False
-                connection.deadline = time.monotonic() + self.front.config.idle_timeout
+                connection.deadline = time.monotonic() + self.front.config.keepalive_timeout
         except HeadError as error:
             self._refuse(error)
         except TimedOut:
@@ -118,9 +118,13 @@ class Visitor:
         """Answer a head that was not understood, and end the connection: where the next one begins is unknown."""
         self.front.counters.refuse("malformed request")
         self.front.counters.observe("unknown", "OTHER", error.status, 0.0)
+        self.turn_away(error.status, error.reason)
+
+    def turn_away(self, status: int, text: str) -> None:
+        """Say why, and end the connection."""
         try:
             self.connection.deadline = time.monotonic() + LINGER_SECONDS
-            self.connection.write(pages.page(error.status, error.reason, None, keep_alive=False))
+            self.connection.write(pages.page(status, text, None, keep_alive=False))
             self.linger()
         except OSError:
             pass

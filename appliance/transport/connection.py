@@ -19,6 +19,7 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
+from appliance.transport import tasks
 from appliance.transport.reaper import reaper
 
 READ_BYTES = 262144
@@ -32,6 +33,7 @@ READ, WRITE = 1, 2  # libev's event bits
 
 # Linux's TCP states in which the peer has ended its direction (include/net/tcp_states.h).
 _LEFT_STATES = frozenset((7, 8, 9, 11))
+_CLOSED_STATE = 7
 
 log = logging.getLogger("sluice.connection")
 
@@ -53,6 +55,7 @@ class Connection:
 
     `deadline`: a time.monotonic() value after which a waiting read or write raises TimedOut.
     `patience`: seconds by which a write that makes progress puts its deadline off: a slow line is not a dead one.
+    `half_closes`: the peer may end its own direction alone: only a reset counts as hanging up.
     `dependant`: a connection whose wait serves this one's peer only: it ends with PeerLeft when that peer hangs up.
     `on_idle`: called from the hub (it must not wait) when bytes or the end come while nobody reads; it says whether
     it has taken them.
@@ -64,6 +67,7 @@ class Connection:
         "_hub",
         "_io",
         "_left",
+        "_pauses",
         "_reader",
         "_refused",
         "_socket",
@@ -73,6 +77,7 @@ class Connection:
         "closed",
         "deadline",
         "dependant",
+        "half_closes",
         "on_idle",
         "patience",
         "peer",
@@ -91,8 +96,10 @@ class Connection:
         self._unsent = False
         self._refused = False  # a write has failed: the peer has cut the connection off
         self._left = False
+        self._pauses = False
         self.deadline = math.inf
         self.patience = 0.0
+        self.half_closes = False
         self.dependant: Connection | None = None
         self.on_idle: Callable[[], bool] | None = None
         self.closed = False
@@ -100,6 +107,21 @@ class Connection:
 
     def fileno(self) -> int:
         return int(self._socket.fileno())
+
+    @property
+    def local(self) -> tuple[str, int] | None:
+        """This side's IP address and port; None where the socket has none."""
+        if self._socket.family == socket.AF_UNIX:
+            return None
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def allow_pauses(self) -> None:
+        """Wait without limit for a peer that lives but takes no bytes. Linux takes TCP_USER_TIMEOUT for the time that
+        such a one has, although it answers every probe."""
+        if not self._pauses and self._socket.family != socket.AF_UNIX:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+        self._pauses = True
 
     # Waiting
 
@@ -156,6 +178,20 @@ class Connection:
             if self._write_io is not None:
                 self._write_io.stop()
 
+    def when_readable(self, name: str, function: Callable[..., object], *arguments: Any) -> None:
+        """Run `function` in a greenlet called `name` once bytes or the end have come; unless `on_idle` is set anew.
+
+        Cheaper than one that waits for them, and often the end of what it serves comes first.
+        """
+
+        def begin() -> bool:
+            self.on_idle = None
+            tasks.run_now(name, function, *arguments)
+            return True
+
+        self.on_idle = begin
+        self.arm()
+
     def interrupt(self, error: Exception) -> None:
         """Raise `error` in whoever waits on this connection, at once or, where that is not the hub's, soon."""
         current = getcurrent()
@@ -184,8 +220,9 @@ class Connection:
         """Whether the peer has ended its direction, also when bytes from before still wait to be read."""
         try:
             if self._socket.family == socket.AF_UNIX:
-                return not self._socket.recv(1, socket.MSG_PEEK)
-            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT_STATES
+                return not self.half_closes and not self._socket.recv(1, socket.MSG_PEEK)
+            state = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            return state == _CLOSED_STATE if self.half_closes else state in _LEFT_STATES
         except BlockingIOError:
             return False
         except OSError:
@@ -201,17 +238,21 @@ class Connection:
                 size = self._socket.recv_into(_buffer)
             except BlockingIOError:
                 continue
-            if not size and self._refused:
-                # The failed write has taken the error away: what follows the bytes that still came is no regular end.
-                raise ConnectionResetError(errno.ECONNRESET, "the peer has reset the connection")
-            return _view[:size]
+            return _view[:size] if size else self._at_end()
 
     def read_ready(self) -> memoryview | None:
         """What is there now, without waiting; empty at the end of the stream, None where nothing is."""
         try:
-            return _view[: self._socket.recv_into(_buffer)]
+            size = self._socket.recv_into(_buffer)
         except BlockingIOError:
             return None
+        return _view[:size] if size else self._at_end()
+
+    def _at_end(self) -> memoryview:
+        if self._refused:
+            # The failed write has taken the error away: what follows the bytes that still came is no regular end.
+            raise ConnectionResetError(errno.ECONNRESET, "the peer has reset the connection")
+        return EMPTY
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of `data`."""
@@ -281,6 +322,11 @@ class Connection:
         except OSError:
             pass
         return self.abort()
+
+    @property
+    def refused(self) -> bool:
+        """Whether a write has failed because the peer has cut the connection off. What it said before can be read."""
+        return self._refused
 
     @property
     def writing(self) -> bool:

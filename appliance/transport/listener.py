@@ -8,6 +8,7 @@ import math
 import os
 import socket
 import time
+from _socket import getaddrinfo as look_up
 from _socket import socket as NativeSocket
 from collections.abc import Callable
 from typing import Any
@@ -45,8 +46,14 @@ def listen(host: str, port: int) -> list[NativeSocket]:
 
 def _listen_by_name(host: str, port: int) -> list[NativeSocket]:
     """An address of each family that `host` has, as far as this machine has the family."""
+    flags = socket.AI_PASSIVE
+    found: list[Any]
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            # A number needs no resolver, during which (it is gevent's) another client may want the same port.
+            found = look_up(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     except UnicodeError:
         raise OSError(errno.EINVAL, "not a host name") from None
     sockets: list[NativeSocket] = []
@@ -82,6 +89,18 @@ def _bind(family: int, address: Any, both: bool = False) -> NativeSocket:
     return sock
 
 
+class Capacity:
+    """How many connections there may be at once (0: any number), of all acceptors that share it."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+
+    @property
+    def exhausted(self) -> bool:
+        return 0 < self.most <= self.used
+
+
 class Acceptor:
     """Accepts on sockets and runs `serve(socket, address)` in a greenlet for each connection.
 
@@ -89,12 +108,12 @@ class Acceptor:
     """
 
     def __init__(
-        self, name: str, sockets: list[NativeSocket], serve: Callable[[Any, Any], None], limit: int = 0
+        self, name: str, sockets: list[NativeSocket], serve: Callable[[Any, Any], None], limit: int | Capacity = 0
     ) -> None:
         self._name = name
         self._sockets = sockets
         self._serve = serve
-        self._limit = limit
+        self._capacity = limit if isinstance(limit, Capacity) else Capacity(limit)
         self._watchers: list[Any] = []
         self._resume: Any = None
         self._warned = -math.inf
@@ -127,8 +146,8 @@ class Acceptor:
 
     def _accept(self, sock: NativeSocket) -> None:
         for _ in range(ACCEPT_AT_ONCE):
-            if self._limit and self.open >= self._limit:
-                self._pause(f"{self._limit} connections are open, which is the limit")
+            if self._capacity.exhausted:
+                self._pause(f"{self._capacity.most} connections are open, which is the limit")
                 return
             try:
                 descriptor, address = sock._accept()  # type: ignore[attr-defined]
@@ -141,6 +160,7 @@ class Acceptor:
                     return
                 continue  # that visitor has gone already
             self.open += 1
+            self._capacity.used += 1
             self.total += 1
             accepted = NativeSocket(sock.family, sock.type, sock.proto, descriptor)
             tasks.run_now(self._name, self._run, accepted, address)
@@ -150,6 +170,7 @@ class Acceptor:
             self._serve(sock, address)
         finally:
             self.open -= 1
+            self._capacity.used -= 1
 
     def _pause(self, reason: str) -> None:
         """Look away from the sockets for a moment: what cannot be accepted would wake us without end."""

@@ -18,11 +18,22 @@ from appliance.transport.connection import Connection, TimedOut, peer_name, tune
 RETRY_SECONDS = 0.02
 
 
+Address = tuple[int, tuple[str, int]]
+
+
 def tcp(host: str, port: int, seconds: float) -> Connection:
     """Connected within `seconds`, to the first of the host's addresses that answers. Raises OSError."""
     deadline = time.monotonic() + seconds
-    failure: OSError = ConnectionError(errno.EHOSTUNREACH, f"{host} has no address")
-    addresses = _addresses(host, port, seconds)
+    addresses = resolve(host, port, seconds)
+    if not addresses:
+        raise ConnectionError(errno.EHOSTUNREACH, f"{host} has no address")
+    return first(addresses, deadline - time.monotonic())
+
+
+def first(addresses: list[Address], seconds: float) -> Connection:
+    """Connected within `seconds` to the first of `addresses` that answers. Raises OSError."""
+    deadline = time.monotonic() + seconds
+    failure: OSError = ConnectionError(errno.EHOSTUNREACH, "there is no address")
     for tried, (family, address) in enumerate(addresses):
         # Each has its share of the time that is left: one that is silent must not use up that of the others.
         now = time.monotonic()
@@ -48,7 +59,8 @@ def unix(path: str, seconds: float) -> Connection:
         gevent.sleep(RETRY_SECONDS)
 
 
-def _addresses(host: str, port: int, seconds: float) -> list[tuple[int, tuple[str, int]]]:
+def resolve(host: str, port: int, seconds: float) -> list[Address]:
+    """The host's addresses, each with its family. Raises OSError."""
     for family in (socket.AF_INET, socket.AF_INET6):  # numbers need no resolver, and its thread
         try:
             socket.inet_pton(family, host)
@@ -68,16 +80,16 @@ def _connect(family: int, address: str | tuple[str, int], deadline: float) -> Co
     sock = NativeSocket(family, socket.SOCK_STREAM)
     try:
         tune(sock)
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
         connection = Connection(sock, peer_name(address))
     except BaseException:
         sock.close()
         raise
     try:
+        code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:
-            connection.deadline = deadline
-            connection.wait_writable()
+            if not _connected(sock):
+                connection.deadline = deadline
+                connection.wait_writable()
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
@@ -86,3 +98,12 @@ def _connect(family: int, address: str | tuple[str, int], deadline: float) -> Co
         raise
     connection.deadline = math.inf
     return connection
+
+
+def _connected(sock: NativeSocket) -> bool:
+    """Whether it is, in spite of EINPROGRESS, as within one machine: waiting would cost as much again."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True

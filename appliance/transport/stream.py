@@ -1,7 +1,7 @@
 """A stream: one WebSocket connection of a session, carrying one visitor's bytes at a time, and used again.
 
-Either end. The server says `open`, both send binary frames, each says `finish` when its direction ends; after both
-the stream is idle. After any abort it is closed, never reused.
+Either end. The opener (the server, for its visitors) says `open`, both send binary frames, each says `finish` when its
+direction ends; after both the stream is idle. After any abort it is closed, never reused.
 """
 
 from __future__ import annotations
@@ -44,14 +44,21 @@ class Stream:
         "target",
     )
 
-    def __init__(self, connection: Connection, server: bool, plain: bool, early: bytes = b"") -> None:
-        """`early`: bytes that came with the upgrade. Raises FrameError."""
+    def __init__(
+        self, connection: Connection, server: bool, plain: bool, early: bytes = b"", opener: bool | None = None
+    ) -> None:
+        """`early`: bytes that came with the upgrade; `opener`: this end opens (None: as the server does).
+
+        Raises FrameError.
+        """
         self.connection = connection
         self.server = server
         self._mask = not server
         self._plain = plain and not server
         self._decoder = FrameDecoder(masked=server, max_message_bytes=messages.MAX_STREAM_BYTES)
-        self._vocabulary = messages.STREAM_TO_SERVER if server else messages.STREAM_TO_CLIENT
+        self._vocabulary = (
+            messages.STREAM_TO_OPENER if (server if opener is None else opener) else messages.STREAM_TO_CARRIER
+        )
         self._later: deque[frames.Event] = deque(self._decoder.feed(memoryview(early)))
         self.sent = 0
         self.received = 0
@@ -171,10 +178,17 @@ class Stream:
         """Send `open` and the first bytes together."""
         self.sent = len(data)
         self.received = 0
-        self.connection.write(self._frame(TEXT, messages.encode(message)) + frame_head(BINARY, len(data)) + data)
+        first = self._frame(BINARY, data) if data else b""
+        self.connection.write(self._frame(TEXT, messages.encode(message)) + first)
 
     def send(self, message: messages.Message) -> None:
         self.connection.write(self._frame(TEXT, messages.encode(message)))
+
+    def end(self, data: bytes, message: messages.Finish) -> None:
+        """Send the last bytes and `finish` together."""
+        self.sent += len(data)
+        last = self._frame(BINARY, data) if data else b""
+        self.connection.write(last + self._frame(TEXT, messages.encode(message)))
 
     def send_now(self, message: messages.Message) -> None:
         """From the hub."""

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from appliance.transport import tasks
 from appliance.transport.connection import EMPTY, READ_BYTES, Connection
 
 RECORD_BYTES = 16384
@@ -168,6 +169,12 @@ class TlsConnection(Connection):
         if size:
             return _plain_view[:size]
         return EMPTY if self._ended else None
+
+    def when_readable(self, name: str, function: Callable[..., object], *arguments: Any) -> None:
+        if self._early:  # no event of the socket will tell of it
+            tasks.spawn(name, function, *arguments)
+        else:
+            super().when_readable(name, function, *arguments)
 
     def _decrypt_more(self, size: int, rest: memoryview) -> int:
         """Decrypt all whole records, and those of `rest`, behind the first `size` plain bytes; returns the new size."""

@@ -83,6 +83,36 @@ def _new_series() -> Series:
 
 
 @dataclass(slots=True)
+class PortSeries:
+    """One port's connections and bytes: from visitors to upstreams and back."""
+
+    open: int = 0
+    total: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class TcpCounters:
+    """The TCP data plane. Ports are 65,535 at the most, and only those that clients were allowed to offer."""
+
+    __slots__ = ("ports", "refused")
+
+    def __init__(self) -> None:
+        self.ports: dict[int, PortSeries] = {}
+        self.refused: dict[str, int] = {}
+
+    def port(self, number: int) -> PortSeries:
+        series = self.ports.get(number)
+        if series is None:
+            series = self.ports[number] = PortSeries()
+        return series
+
+    def refuse(self, reason: str) -> None:
+        """Count one visitor turned away; ``reason`` is one of the edge's own few words."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+
+@dataclass(slots=True)
 class ControlCounters:
     """The control plane's requests and reconnects. Denials are counted by `server.access.TokenGuard`."""
 

@@ -196,6 +196,12 @@ class Pool:
             if stream.holding:
                 self._heard(stream)
 
+    def settle(self, stream: Stream) -> None:
+        """A stream on which both directions have been ended."""
+        self._rest_idle(stream)
+        if stream.holding:
+            self._heard(stream)
+
     def discard(self, stream: Stream) -> None:
         """Close a stream that must not be used again."""
         self._forget(stream)

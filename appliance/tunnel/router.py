@@ -89,7 +89,7 @@ class Router:
             if route is None:
                 route = self._routes[pattern] = Route(pattern)
             self._gone.pop(pattern, None)
-            route.members.append(member)
+            route.members = [*route.members, member]  # a new list: requests are going through the old one
         self._settle()
 
     def withdraw(self, session: Session) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 MAX_HOST_LENGTH = 253  # RFC 1035, section 2.3.4, as text
 _AUTHORITY = re.compile(r"(?:([A-Za-z0-9_.-]+)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{0,5}))?")
 _BROWSE = "?browse=true"
+_TCP = "tcp://"
 _DEFAULT_PORT = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SERVER_SCHEMES = {"wss": "wss", "ws": "ws", "https": "wss", "http": "ws"}
 
@@ -18,23 +19,29 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A service in the client's network and the names under which visitors reach it.
+    """A service in the client's network, and the names or the port of the server under which visitors reach it.
 
-    ``pattern`` is "" for every host, a name, or "*.name"; ``target`` the canonical text of what follows it.
+    ``pattern`` is "" for every host, a name, or "*.name"; ``target`` the canonical text of what follows it, for TCP
+    with ``tcp://`` before it. ``port_offered``: the server's port, and 0 for HTTP.
     """
 
     pattern: str
     target: str
-    scheme: str  # http, https, unix or directory
+    scheme: str  # http, https, tcp, unix or directory
     host: str
     port: int
     path: str  # of a socket or directory, else ""
     insecure: bool
     browse: bool = False  # a directory whose contents may be listed
+    port_offered: int = 0
 
     @property
     def label(self) -> str:
-        return f"{self.pattern or '*'}={self.target}"
+        """As shown: ``name=http://host:port``; for TCP ``host:port``, or ``PORT=host:port`` where the ports differ."""
+        if not self.port_offered:
+            return f"{self.pattern or '*'}={self.target}"
+        target = self.target.removeprefix(_TCP)
+        return target if self.port == self.port_offered else f"{self.port_offered}={target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +79,18 @@ def parse_upstreams(texts: Iterable[str]) -> tuple[Upstream, ...]:
 
 
 def parse_upstream(text: str) -> Upstream:
-    """``[pattern=]target``. Raises AddressError."""
+    """``[pattern=]target``, for HTTP. Raises AddressError."""
     name, equals, target = text.strip().partition("=")
     if not equals or any(sign in name for sign in "/?"):  # an "=" inside a target's path or query
-        return parse_target(text)
+        return _web_target(text, "")
     if not target.strip():
         raise AddressError(f"{text!r} has nothing after the =: write name=http://host:port")
-    return parse_target(target, _pattern(name.strip()))
+    return _web_target(target, _pattern(name.strip()))
 
 
 def parse_target(text: str, pattern: str = "") -> Upstream:
-    """What follows a pattern: URL, ``host:port``, ``unix:/socket``, ``/directory``. Raises AddressError."""
-    text = text.strip()
-    if not text.isprintable():
-        raise AddressError(f"upstream {text!r} has control characters")
-    if text.startswith("/"):
-        path = text.removesuffix(_BROWSE)
-        return Upstream(pattern, text, "directory", "", 0, path, False, browse=path != text)
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        path = path[2:] if path.startswith("///") else path
-        if not path.startswith("/") or path.startswith("//") or path.endswith("/"):
-            raise AddressError(f"upstream {text!r}: a socket is written unix:/path/to/socket")
-        return Upstream(pattern, f"unix:{path}", "unix", "", 0, path, False)
-    return _http_target(text, pattern)
+    """A target as it travels: what follows a pattern, or ``tcp://host:port``. Raises AddressError."""
+    return _tcp_target(text.strip()) if text.strip().startswith(_TCP) else _web_target(text, pattern)
 
 
 def parse_server_url(text: str) -> ServerUrl:
@@ -134,6 +129,30 @@ def host_key(text: str) -> str:
 def join_host_port(host: str, port: int) -> str:
     """``host:port``, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _web_target(text: str, pattern: str) -> Upstream:
+    """URL, ``host:port``, ``unix:/socket``, ``/directory``."""
+    text = text.strip()
+    if not text.isprintable():
+        raise AddressError(f"upstream {text!r} has control characters")
+    if text.startswith("/"):
+        path = text.removesuffix(_BROWSE)
+        return Upstream(pattern, text, "directory", "", 0, path, False, browse=path != text)
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        path = path[2:] if path.startswith("///") else path
+        if not path.startswith("/") or path.startswith("//") or path.endswith("/"):
+            raise AddressError(f"upstream {text!r}: a socket is written unix:/path/to/socket")
+        return Upstream(pattern, f"unix:{path}", "unix", "", 0, path, False)
+    return _http_target(text, pattern)
+
+
+def _tcp_target(text: str) -> Upstream:
+    host, port = _host_port(text.removeprefix(_TCP), text)
+    if port is None:
+        raise AddressError(f"{text!r} has no port: write {text}:22")
+    return Upstream("", _TCP + join_host_port(host, port), "tcp", host, port, "", False)
 
 
 def _http_target(text: str, pattern: str) -> Upstream:

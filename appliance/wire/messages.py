@@ -1,9 +1,11 @@
 """The vocabulary of the control channel and of streams, version `sluice.v1`: JSON text, one object a message.
 
-    control channel   client -> server   hello, update
-                      server -> client   welcome, grow, drain, evicted
-    stream            server -> client   open, finish
-                      client -> server   refuse, finish
+    control channel   client -> server    hello, update
+                      server -> client    welcome, served, grow, drain, evicted
+    stream            opener -> carrier   open, finish
+                      carrier -> opener   opened, refuse, finish
+
+The opener of a stream is the server for its visitors, and the client for its local forwards.
 
 Fields that are not known are passed over, so that a newer peer may say more; kinds that are not known are an error.
 """
@@ -42,11 +44,20 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class OfferedPort:
+    """One upstream that a client offers on a port of the server."""
+
+    port: int
+    target: str
+
+
+@dataclass(frozen=True)
 class Hello:
     kind: ClassVar[str] = "hello"
     client_id: str
     version: str
-    upstreams: tuple[Offer, ...]
+    upstreams: tuple[Offer, ...] = ()
+    ports: tuple[OfferedPort, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,24 @@ class Update:
     """The client's upstreams have changed."""
 
     kind: ClassVar[str] = "update"
-    upstreams: tuple[Offer, ...]
+    upstreams: tuple[Offer, ...] = ()
+    ports: tuple[OfferedPort, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An offer that the server does not serve, and why."""
+
+    offer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """The server serves what was offered, but for `refused`. Not sent where it serves all."""
+
+    kind: ClassVar[str] = "served"
+    refused: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,16 +120,27 @@ class Evicted:
 
 @dataclass(frozen=True)
 class Open:
-    """Carry the bytes that follow to `upstream` (an offered target) for `visitor` (address and port)."""
+    """Carry the bytes that follow to `upstream` (an offered target) for `visitor` (address and port).
+
+    `confirm`: say `opened` once the upstream is reached, so that the bytes sent until then need be kept no longer.
+    """
 
     kind: ClassVar[str] = "open"
     upstream: str
     visitor: str = ""
+    confirm: bool = False
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The upstream is reached."""
+
+    kind: ClassVar[str] = "opened"
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """The upstream was not reached; `reason` is one of REASONS. Also ends the client's direction."""
+    """The upstream was not reached; `reason` is one of REASONS. Also ends the carrier's direction."""
 
     kind: ClassVar[str] = "refuse"
     reason: str
@@ -112,7 +151,7 @@ class Refuse:
 class Finish:
     """The end of this direction.
 
-    `delivered`: from the client, how many payload bytes the upstream was given since `open`: a request of which none
+    `delivered`: from the carrier, how many payload bytes the upstream was given since `open`: a request of which none
     was delivered may be sent again elsewhere, whatever its method. `reset`: this direction was cut off, and what came
     may not be all.
     """
@@ -125,16 +164,35 @@ class Finish:
 UNREACHABLE, TIMED_OUT, NOT_ALLOWED, UNTRUSTED = "unreachable", "timeout", "not-allowed", "untrusted"
 REASONS = frozenset((UNREACHABLE, TIMED_OUT, NOT_ALLOWED, UNTRUSTED))
 
-Message = Hello | Update | Welcome | Grow | Drain | Evicted | Open | Refuse | Finish
+Message = Hello | Update | Welcome | Served | Grow | Drain | Evicted | Open | Opened | Refuse | Finish
 
 TO_SERVER: dict[str, type] = {kind.kind: kind for kind in (Hello, Update)}
-TO_CLIENT: dict[str, type] = {kind.kind: kind for kind in (Welcome, Grow, Drain, Evicted)}
-STREAM_TO_SERVER: dict[str, type] = {kind.kind: kind for kind in (Refuse, Finish)}
-STREAM_TO_CLIENT: dict[str, type] = {kind.kind: kind for kind in (Open, Finish)}
+TO_CLIENT: dict[str, type] = {kind.kind: kind for kind in (Welcome, Served, Grow, Drain, Evicted)}
+STREAM_TO_OPENER: dict[str, type] = {kind.kind: kind for kind in (Opened, Refuse, Finish)}
+STREAM_TO_CARRIER: dict[str, type] = {kind.kind: kind for kind in (Open, Finish)}
+
+
+# The messages that every connection needs, as they are written here: the general way costs ten times as much.
+_quote = json.encoder.encode_basestring
+_PLAIN = rb"[ !#-\[\]-~]{0,%d}" % MAX_TEXT  # of a JSON text: what stands for itself
+_opened = Opened()
+_OPENED_TEXT = b'{"kind":"opened"}'
+_OPEN = rb'\{"upstream":"(%b)","visitor":"(%b)",("confirm":true,)?"kind":"open"\}' % (_PLAIN, _PLAIN)
+_open_text = re.compile(_OPEN).fullmatch
+_finish_text = re.compile(rb'\{"delivered":(0|[1-9][0-9]{0,17}),"reset":(true|false),"kind":"finish"\}').fullmatch
 
 
 def encode(message: Message) -> bytes:
     """The message as compact JSON in UTF-8."""
+    if isinstance(message, Finish):
+        reset = b"true" if message.reset else b"false"
+        return b'{"delivered":%d,"reset":%b,"kind":"finish"}' % (message.delivered, reset)
+    if isinstance(message, Open):
+        confirm = '"confirm":true,' if message.confirm else ""  # what has no such field leaves it at its default
+        upstream, visitor = _quote(message.upstream), _quote(message.visitor)
+        return f'{{"upstream":{upstream},"visitor":{visitor},{confirm}"kind":"open"}}'.encode()
+    if isinstance(message, Opened):
+        return _OPENED_TEXT
     fields = dataclasses.asdict(message)
     fields["kind"] = message.kind
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
@@ -142,6 +200,9 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes, vocabulary: dict[str, type]) -> Any:
     """The message in `data`, one of the classes in `vocabulary`. Raises MessageError."""
+    message = _usual(data)
+    if message is not None and message.kind in vocabulary:
+        return message
     try:
         fields = json.loads(data.decode())
     except UnicodeDecodeError:
@@ -161,6 +222,17 @@ def decode(data: bytes, vocabulary: dict[str, type]) -> Any:
         elif field.default is dataclasses.MISSING:
             raise MessageError(f"{kind} lacks {field.name}")
     return message_type(**values)
+
+
+def _usual(data: bytes) -> Open | Opened | Finish | None:
+    """The message in `data` where it is written as here; anything else goes the general way."""
+    found = _finish_text(data)
+    if found is not None:
+        return Finish(int(found[1]), found[2] == b"true")
+    found = _open_text(data)
+    if found is not None:
+        return Open(found[1].decode(), found[2].decode(), found[3] is not None)
+    return _opened if data == _OPENED_TEXT else None
 
 
 def _text(name: str, value: object) -> str:
@@ -197,16 +269,36 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
+def _items(name: str, value: object, most: int) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or len(value) > most:
+        raise MessageError(f"{name} is not a list of at most {most}")
+    if not all(isinstance(item, dict) for item in value):
+        raise MessageError(f"{name} has an entry that is not an object")
+    return value
+
+
 def _offers(name: str, value: object) -> tuple[Offer, ...]:
-    if not isinstance(value, list) or len(value) > MAX_UPSTREAMS:
-        raise MessageError(f"{name} is not a list of at most {MAX_UPSTREAMS}")
-    offers = []
-    for item in value:
-        if not isinstance(item, dict):
-            raise MessageError(f"{name} has an entry that is not an object")
-        texts = {key: _text(key, item.get(key, "")) for key in ("pattern", "target", "host_header")}
-        offers.append(Offer(**texts))
-    return tuple(offers)
+    return tuple(
+        Offer(**{field: _text(field, item.get(field, "")) for field in ("pattern", "target", "host_header")})
+        for item in _items(name, value, MAX_UPSTREAMS)
+    )
+
+
+def _ports(name: str, value: object) -> tuple[OfferedPort, ...]:
+    offers = tuple(
+        OfferedPort(_count("port", item.get("port")), _text("target", item.get("target")))
+        for item in _items(name, value, MAX_UPSTREAMS)
+    )
+    if not all(0 < offer.port < 65536 for offer in offers):
+        raise MessageError("a port is not between 1 and 65535")
+    return offers
+
+
+def _refusals(name: str, value: object) -> tuple[Refusal, ...]:
+    return tuple(
+        Refusal(_text("offer", item.get("offer")), _text("reason", item.get("reason")))
+        for item in _items(name, value, 2 * MAX_UPSTREAMS)
+    )
 
 
 _CHECKS = {
@@ -219,6 +311,9 @@ _CHECKS = {
     "upstream": _text,
     "visitor": _text,
     "upstreams": _offers,
+    "ports": _ports,
+    "refused": _refusals,
+    "confirm": _flag,
     "heartbeat": _seconds,
     "streams": _stream_count,
     "count": _stream_count,

@@ -48,24 +48,29 @@ class CpuMeter:
         return cpu_seconds(self._contestant.server_pids()), cpu_seconds(self._contestant.client_pids())
 
 
-def requests(contestant: Contestant, settings: Settings, connections: int, close: bool = False) -> Sample:
+def requests(contestant: Contestant, settings: Settings, connections: int) -> Sample:
     """Small requests as fast as they are answered."""
-    # Every request leaves a pair of ports in TIME_WAIT, of which there are some 28,000: so not for long.
-    seconds = min(settings.duration_seconds, CLOSE_SECONDS) if close else settings.duration_seconds
-    meter = CpuMeter(contestant)
-    result = wrk(contestant.lab.places.programs["wrk"], contestant.port, connections, seconds, close)
-    sample: Sample = {
-        "requests_per_second": result.requests_per_second,
-        "p50_ms": result.p50_ms,
-        "p99_ms": result.p99_ms,
-        "errors": result.errors,
-    }
-    return {**sample, **_cpu_figures(contestant, meter.used(), 1e6 / result.requests, "cpu_us_per_request")}
+    return _with_wrk(contestant, connections, settings.duration_seconds, "request")
 
 
 def connections(contestant: Contestant, settings: Settings) -> Sample:
     """A new connection for each small request."""
-    return requests(contestant, settings, 32, close=True)
+    # Each leaves a pair of ports in TIME_WAIT, of which there are some 28,000: so not for long.
+    return _with_wrk(contestant, 32, min(settings.duration_seconds, CLOSE_SECONDS), "connection")
+
+
+def _with_wrk(contestant: Contestant, connections: int, seconds: int, unit: str) -> Sample:
+    """`unit`: what is counted, "request" or "connection"."""
+    meter = CpuMeter(contestant)
+    program = contestant.lab.places.programs["wrk"]
+    result = wrk(program, contestant.port, connections, seconds, close=unit == "connection")
+    sample: Sample = {
+        f"{unit}s_per_second": result.requests_per_second,
+        "p50_ms": result.p50_ms,
+        "p99_ms": result.p99_ms,
+        "errors": result.errors,
+    }
+    return {**sample, **_cpu_figures(contestant, meter.used(), 1e6 / result.requests, f"cpu_us_per_{unit}")}
 
 
 def _cpu_figures(contestant: Contestant, used: tuple[float, float], factor: float, metric: str) -> Sample:
@@ -168,7 +173,7 @@ class Measurement:
 MEASUREMENTS = (
     Measurement("small-1", "small", "Small requests, 1 connection", lambda c, s: requests(c, s, 1)),
     Measurement("small-32", "small", "Small requests, 32 connections", lambda c, s: requests(c, s, 32)),
-    Measurement("connections", "connections", "A connection per request, 32 at a time", connections),
+    Measurement("connections", "connections", "New connections, one for each small request, 32 at a time", connections),
     Measurement("bulk-1", "bulk", "Download, 1 stream", lambda c, s: bulk(c, s, 1)),
     Measurement("bulk-4", "bulk", "Download, 4 streams at once", lambda c, s: bulk(c, s, 4)),
     Measurement("mixed", "mixed", "Small requests, 32 connections, beside a download limited to 50 MB/s", mixed),

@@ -25,8 +25,10 @@ _METHOD = """
 * haproxy: TCP mode, one thread, nothing encrypted. ssh: `-R` with `aes128-gcm@openssh.com`.
 * sluice: `sluice http server` and `sluice http client` with a token file; (TLS) with automatic TLS, (plain)
   with `--auto-tls=false`. The others relay bytes; Sluice also parses, routes, rewrites and counts requests.
+* sluice tcp: `sluice tcp server` and `sluice tcp client`, a port for the upstream: bytes as they come, as ssh.
 * Small requests: `wrk` with one thread for {seconds} s; answers later than {wrk_seconds} s are errors.
-* A connection per request: {close_seconds} s at most; the time to connect is not in its latency.
+* New connections: `wrk` opens one for each small request, for {close_seconds} s at most; the time to connect is
+  not in its latency.
 * Download: the reader drops the bytes in the kernel, so that it does not compete for the CPU. Four streams
   are four ranges of the file.
 * Beside a download: its visitor reads {limited:g} MB/s and no more.
@@ -41,7 +43,7 @@ _REPRODUCE = """
 On Debian, with `nginx haproxy openssh-server openssh-client wrk` (as root, `--install` installs them):
 
 ```sh
-scripts/bench                                   # everything: about ten minutes
+scripts/bench                                   # everything: about twenty minutes
 scripts/bench --quick --only small,bulk         # a first impression
 scripts/bench --markdown docs/benchmarks.md     # this page
 ```

@@ -24,19 +24,25 @@ class Column:
     spread: bool = False
 
 
-_REQUEST_COLUMNS = (
-    Column("requests/s", "requests_per_second", spread=True),
-    Column("rate × ssh", "requests_per_second", 2, against_baseline=True),
-    Column("p50 ms", "p50_ms", 2),
-    Column("p99 ms", "p99_ms", 2),
-)
-_REQUEST_CPU_COLUMNS = (
-    Column("CPU µs/request", "cpu_us_per_request", 1, spread=True),
-    Column("server", "server_cpu_us_per_request", 1),
-    Column("client", "client_cpu_us_per_request", 1),
-    Column("CPU × ssh", "cpu_us_per_request", 2, against_baseline=True),
-    Column("errors", "errors"),
-)
+def _rate_columns(unit: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{unit}s/s", f"{unit}s_per_second", spread=True),
+        Column("rate × ssh", f"{unit}s_per_second", 2, against_baseline=True),
+        Column("p50 ms", "p50_ms", 2),
+        Column("p99 ms", "p99_ms", 2),
+    )
+
+
+def _cpu_columns(unit: str) -> tuple[Column, ...]:
+    return (
+        Column(f"CPU µs/{unit}", f"cpu_us_per_{unit}", 1, spread=True),
+        Column("server", f"server_cpu_us_per_{unit}", 1),
+        Column("client", f"client_cpu_us_per_{unit}", 1),
+        Column("CPU × ssh", f"cpu_us_per_{unit}", 2, against_baseline=True),
+    )
+
+
+_ERRORS = Column("errors", "errors")
 _BULK_COLUMNS = (
     Column("MB/s", "mb_per_second", spread=True),
     Column("rate × ssh", "mb_per_second", 2, against_baseline=True),
@@ -46,10 +52,10 @@ _BULK_COLUMNS = (
     Column("CPU × ssh", "cpu_s_per_gib", 2, against_baseline=True),
 )
 COLUMNS: dict[str, tuple[Column, ...]] = {
-    "small": (*_REQUEST_COLUMNS, *_REQUEST_CPU_COLUMNS),
-    "connections": (*_REQUEST_COLUMNS, *_REQUEST_CPU_COLUMNS),
+    "small": (*_rate_columns("request"), *_cpu_columns("request"), _ERRORS),
+    "connections": (*_rate_columns("connection"), *_cpu_columns("connection"), _ERRORS),
     "bulk": _BULK_COLUMNS,
-    "mixed": (*_REQUEST_COLUMNS, Column("bulk MB/s", "bulk_mb_per_second", 1), Column("errors", "errors")),
+    "mixed": (*_rate_columns("request"), Column("bulk MB/s", "bulk_mb_per_second", 1), _ERRORS),
     "startup": (
         Column("server ready ms", "server_ready_ms", spread=True),
         Column("client to first answer ms", "client_first_answer_ms", spread=True),

@@ -92,10 +92,11 @@ def test_odd_hosts_get_a_plain_answer(address: tuple[str, int], token_headers: d
 def test_guessing_is_slowed_down_and_the_token_is_not(
     address: tuple[str, int], token_headers: dict[str, str], state: Any
 ) -> None:
-    opened, held = gevent.event.Event(), []
+    opened, began, held = gevent.event.Event(), gevent.event.Event(), []
 
     def sleep(seconds: float) -> None:
         held.append(seconds)
+        began.set()
         assert opened.wait(10)
 
     state.guard._sleep = sleep
@@ -103,6 +104,7 @@ def test_guessing_is_slowed_down_and_the_token_is_not(
     for _ in range(access.FREE_REFUSALS):
         assert ask(address, "/status", wrong)[0] == 401
     guess = gevent.spawn(ask, address, "/status", wrong)
+    assert began.wait(10)
     assert ask(address, "/status", token_headers)[0] == 200
     assert not guess.ready() and held == [1.0]
     opened.set()

@@ -19,6 +19,7 @@ class Sample(TokenOptions, LicenceOptions):
     browse: bool = option(False, group=ACCESS, short="-b", help="Browse.")
     wait: float = option(90.0, group=LIMITS, unit="seconds", metavar="DURATION", help="Wait.")
     names: tuple[str, ...] = option((), group=SERVER, metavar="NAME", help="Names.")
+    ports: tuple[str, ...] = option(("80", "443"), group=SERVER, metavar="PORTS", help="Ports.")
     path: str | None = option(None, group=SERVER, default_text="somewhere", help="Path.")
     level: str = option("info", group=LIMITS, choices=("info", "debug"), help="Level.")
 
@@ -60,6 +61,7 @@ def test_nothing_given_is_the_config_of_its_defaults() -> None:
         (["--wait", "2m"], "wait", 120.0),
         (["--wait=1.5"], "wait", 1.5),
         (["--names", "a", "--names=b,c, d,"], "names", ("a", "b", "c", "d")),
+        (["--ports", "1"], "ports", ("1",)),
         (["--path", ""], "path", ""),
         (["--level", "debug"], "level", "debug"),
         (["--token-from", "f"], "token_file", "f"),
@@ -120,6 +122,7 @@ def test_help_shows_groups_units_defaults_and_examples() -> None:
     assert "-b, --browse Browse." in lines
     assert "--wait DURATION Wait. [default: 90s]" in lines
     assert "--names NAME Names. [repeatable]" in lines
+    assert "--ports PORTS Ports. [default: 80,443; repeatable]" in lines
     assert "--path TEXT Path. [default: somewhere]" in lines
     assert "sample --url x" in lines
     assert "license" not in result.stdout

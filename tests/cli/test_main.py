@@ -30,7 +30,7 @@ def test_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == f"{full_version()}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["http"], ["http", "--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["http"], ["http", "--help"], ["tcp"]])
 def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 0
     printed = capsys.readouterr()
@@ -58,6 +58,20 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
             "--upstream: 'a:0': a port is between",
         ),
         (["http", "client", "--url=x", "--upstream=a:1"], "no token given: pass the server's token"),
+        (["tcp", "client"], "Missing option '--url'. (see sluice tcp client --help)"),
+        (["tcp", "client", "--url=x", "--token=t"], "no --upstream, --port or --local given: say what to tunnel"),
+        (["tcp", "client", "--url=x", "--upstream=a", "--token=t"], "--upstream: 'a' has no port: write a:22"),
+        (["tcp", "client", "--url=x", "-p=1", "--local=1", "--token=t"], "--local: '1' is not LPORT:HOST:PORT"),
+        (["tcp", "client", "--url=x", "-p=22"], "no token given: pass the server's token"),
+        (["client", "--url=x", "--upstream=22=http://a", "--token=t"], "is a URL: for TCP, write HOST:PORT"),
+        (["client", "--url=x", "--ports=0", "--token=t"], "--ports: '0': a port is between 1 and 65535"),
+        (["tcp", "server"], "no token given: make one with `head -c 32 /dev/urandom | base64 > token`"),
+        (["tcp", "server", "--port=1"], "No such option"),
+        (["tcp", "server", "--allow-ports=ssh", "--token=t"], "--allow-ports: 'ssh' is neither a port nor"),
+        (["tcp", "server", "--proxy-protocol=v3"], "'v3' is not one of"),
+        (["tcp", "server", "--lb-proxy-protocol=v1"], "--lb-proxy-protocol needs --trusted-proxies"),
+        (["server", "--client-forwarding", "--allow-forward-to=a", "--token=t"], "--allow-forward-to: 'a' is neither"),
+        (["server", "--port=8123"], "--port and --control-port are both 8123"),
         (["http", "server"], "no token given: make one with `head -c 32 /dev/urandom | base64 > token`"),
         (["http", "server", "--token=a", "--token-env=B"], "--token and --token-env are given"),
         (["http", "server", "--token-file=/nonexistent/t"], "--token-file /nonexistent/t cannot be read"),
@@ -125,7 +139,18 @@ def test_old_names_work_and_are_not_shown(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    "arguments", [["http", "server"], ["http", "client"], ["fileserver"], ["status"]], ids=" ".join
+    "arguments",
+    [
+        ["http", "server"],
+        ["http", "client"],
+        ["tcp", "server"],
+        ["tcp", "client"],
+        ["server"],
+        ["client"],
+        ["fileserver"],
+        ["status"],
+    ],
+    ids=" ".join,
 )
 def test_every_command_has_examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*arguments, "--help"]) == 0

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.config.client import ClientConfig
 from appliance.config.file_server import FileServerConfig
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
@@ -20,10 +21,15 @@ from appliance.config.options import (
     parse_boolean,
     parse_duration,
 )
+from appliance.config.server import ServerConfig
 from appliance.config.shared import GROUPS
 from appliance.config.status import StatusConfig
+from appliance.config.tcp_client import TcpClientConfig
+from appliance.config.tcp_server import TcpServerConfig
 
-CONFIGS = [HttpServerConfig, HttpClientConfig, FileServerConfig, StatusConfig]
+SERVERS = [HttpServerConfig, TcpServerConfig, ServerConfig]
+CLIENTS = [HttpClientConfig, TcpClientConfig, ClientConfig]
+CONFIGS = [*SERVERS, *CLIENTS, FileServerConfig, StatusConfig]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ def test_networks() -> None:
 @dataclasses.dataclass(frozen=True)
 class Sample:
     count: int = option(3, help="", minimum=1, maximum=5)
-    colour: str = option("red", help="", choices=("red", "green"))
+    colour: str = option("red", help="", choices=("", "red", "green"))
     password: str = option("", help="", secret=True)
 
 
@@ -103,6 +109,7 @@ class Sample:
 )
 def test_ranges(values: dict[str, object], message: str) -> None:
     check_ranges(Sample())
+    check_ranges(Sample(colour=""))
     with pytest.raises(ConfigError) as caught:
         check_ranges(Sample(**values))  # type: ignore[arg-type]
     assert str(caught.value) == message

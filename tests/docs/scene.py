@@ -7,6 +7,7 @@ command is changed.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import re
 import shlex
@@ -14,36 +15,58 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives import serialization
 
 from appliance.certificates.issue import issue_server, new_authority, parse_name
 from tests.docs.pages import Block
 from tests.docs.proxy import ConnectProxy
+from tests.stage.openssh import OpenSsh
+from tests.stage.postgresql import PostgreSql
 from tests.stage.process import PATIENCE_SECONDS, ROOT, Process, eventually, free_port, listening
 from tests.stage.upstream import Upstream
 
 # Ports that the pages name, and who is there.
 UPSTREAM_PORTS = (3000, 3001, 3002)
 PROXY_PORT = 3128
-OTHER_PORTS = (80, 443, 8000, 8080, 8123)
+SSH_PORT, POSTGRESQL_PORT = 22, 5432
+OTHER_PORTS = (80, 443, 2222, 8000, 8080, 8123)
 # Documented names that must be this machine's for programs that look them up.
 SERVER_HOSTS = {"203.0.113.7": "127.0.0.1", "tunnel.example.com": "localhost"}
+# Other machines, beside the client or the server. They have services on the very ports that a tunnel opens.
+OTHER_MACHINES, ELSEWHERE = re.compile(r"\b(?:192\.168\.0\.[12]0|10\.0\.0\.2)\b"), "127.0.0.2"
 CERTIFIED = ("tunnel.example.com", "app.example.com", "files.example.com", "localhost", "127.0.0.1")
 DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 
-# What is started and stays; by what each is ready; what its flags default to where a test cannot have that.
-SERVER, CLIENT, FILES, STATUS = "sluice http server", "sluice http client", "sluice fileserver", "sluice status"
+
+class Staying(NamedTuple):
+    """What is started and stays: in whose place, by what it is ready, and what its flags default to where a test cannot
+    have that."""
+
+    role: str
+    ready: str
+    defaults: str = ""
+
+
+SERVER, CLIENT, FILES, STATUS = "server", "client", "file server", "sluice status"
+ROLES = (SERVER, CLIENT, FILES)
+_PLACES = "--control-port=8123 --data-addr=127.0.0.1 --control-addr=127.0.0.1"
 STAYING = {
-    SERVER: ("clients: ", "--port=8000 --control-port=8123 --data-addr=127.0.0.1 --control-addr=127.0.0.1"),
-    CLIENT: ("connected to ", ""),
-    FILES: ("password is ", "--port=8080"),
+    "sluice http server": Staying(SERVER, "clients: ", f"--port=8000 {_PLACES}"),
+    "sluice tcp server": Staying(SERVER, "clients: ", _PLACES),
+    "sluice server": Staying(SERVER, "clients: ", f"--port=8000 {_PLACES}"),
+    "sluice http client": Staying(CLIENT, "connected to "),
+    "sluice tcp client": Staying(CLIENT, "connected to "),
+    "sluice client": Staying(CLIENT, "connected to "),
+    "sluice fileserver": Staying(FILES, "password is ", "--port=8080"),
 }
 # What ends by itself, with exit status 0.
-ENDING = {"sluice", "curl", "head", "openssl", "printf", "promtool"}
+ENDING = {"sluice", "curl", "head", "openssl", "pg_dump", "printf", "promtool", "psql", "scp", "ssh"}
 DEFAULTS = {STATUS: "--url=wss://127.0.0.1:8123"}
 
 _SHIM = '#!/bin/sh\nexec "{python}" -m appliance "$@"\n'
+_SSH_SHIM = '#!/bin/sh\nexec /usr/bin/{name} -F "{config}" "$@"\n'
 _CURL = """
 silent
 show-error
@@ -70,6 +93,9 @@ http {{
 }}
 """
 _URL = re.compile(r"\b(https?|wss?)://([A-Za-z0-9.-]+)(:\d+)?")
+# Flags whose values name ports, of ours and of ssh, scp, psql and pg_dump; a port in such a value.
+_PORT_FLAG = re.compile(r"(?<!\S)((?:--(?:control-)?ports?|--upstream|--local|--allow-[a-z-]+|-[pP])[ =])(\S+)")
+_PORT = re.compile(r"(?<![\w./-])\d+(?![\w.-])")
 
 
 class UnknownCommand(AssertionError):
@@ -88,6 +114,7 @@ class Scene:
         self._ports = {port: free_port() for port in OTHER_PORTS}
         self._ports |= {port: upstream.port for port, upstream in self.upstreams.items()}
         self._ports[PROXY_PORT] = self.proxy.port
+        self._programs: dict[int, OpenSsh | PostgreSql] = {}  # by the port that the pages give them
         self._paths = {
             "/srv/share": directory / "share",
             "/run/app.sock": directory / "app.sock",
@@ -95,7 +122,8 @@ class Scene:
             "/etc/prometheus": directory / "prometheus",
         }
         self.processes: list[Process] = []  # all that were started
-        self._running: dict[str, list[Process]] = {kind: [] for kind in STAYING}
+        self._running: dict[str, list[Process]] = {role: [] for role in ROLES}
+        self._server_kind = ""
         self._standing: Process | None = None  # the README's server, where it is the one that runs
         self.section = ""
         self._furnish()
@@ -109,9 +137,7 @@ class Scene:
         (directory / "token").write_text("the-token-of-these-pages\n")
         _make_certificates(directory / "certificates")
         (directory / ".curlrc").write_text(_CURL.format(ca=directory / "certificates" / "ca.pem"))
-        shim = directory / "bin" / "sluice"
-        shim.write_text(_SHIM.format(python=sys.executable))
-        shim.chmod(0o755)
+        _make_program(directory / "bin" / "sluice", _SHIM.format(python=sys.executable))
         unwanted = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
         kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
         self._environ = {
@@ -132,6 +158,8 @@ class Scene:
             stack.callback(self.proxy.close)
             for upstream in (*self.upstreams.values(), self.socket_upstream):
                 stack.callback(upstream.close)
+            for program in self._programs.values():
+                stack.callback(program.close)
             for process in self.processes:
                 stack.callback(process.stop)
 
@@ -144,8 +172,15 @@ class Scene:
         # A proxied client leaves names to the proxy, and certificates must fit what it was told.
         proxied = text.startswith(("HTTPS_PROXY=", "HTTP_PROXY="))
         text = _URL.sub(lambda found: self._translated_url(found, proxied), text)
-        text = re.sub(r"\blisten +(\d+)", lambda found: f"listen 127.0.0.1:{self._shown(found[1])}", text)
-        return re.sub(r"(--(?:control-)?port[ =])(\d+)", lambda found: found[1] + self._shown(found[2]), text)
+        text = OTHER_MACHINES.sub(ELSEWHERE, text)
+        text = re.sub(r"\blisten +(?:([\d.]+):)?(\d+)(?=[ ;])", self._translated_listen, text)
+        text = _PORT_FLAG.sub(lambda found: found[1] + _PORT.sub(lambda port: self._shown(port[0]), found[2]), text)
+        for host, place in SERVER_HOSTS.items():  # for ssh and psql
+            text = re.sub(rf"(-h |\w+@){re.escape(host)}\b", rf"\g<1>{place}", text)
+        return text.replace("pi@", f"{getpass.getuser()}@")
+
+    def _translated_listen(self, found: re.Match[str]) -> str:
+        return f"listen {found[1] or '127.0.0.1'}:{self._shown(found[2])}"
 
     def _translated_url(self, found: re.Match[str], proxied: bool) -> str:
         scheme, host, port = found[1], found[2], int((found[3] or ":0")[1:]) or DEFAULT_PORTS[found[1]]
@@ -164,7 +199,7 @@ class Scene:
         """All commands of a shell block."""
         if block.section != self.section:
             self._begin(block.section)
-        fresh: set[str] = set()  # kinds that this block has begun to start
+        fresh: set[str] = set()  # roles that this block has begun to start
         for command in block.commands:
             kind = _kind_of(command)
             if kind in STAYING:
@@ -175,42 +210,61 @@ class Scene:
                 raise UnknownCommand(f"{block}: tests/docs/scene.py knows nothing about: {command}")
 
     def _start(self, kind: str, command: str, fresh: set[str]) -> None:
-        if kind == CLIENT:
-            self._need_server()
-        elif kind == SERVER:
+        role, ready, defaults = STAYING[kind]
+        if role == CLIENT:
+            self._need_server(kind.replace("client", "server"))
+        elif role == SERVER:
             self._replace(CLIENT)
-        if kind not in fresh:
-            self._replace(kind)
-            fresh.add(kind)
-        ready, defaults = STAYING[kind]
+            self._server_kind = kind
+        if role not in fresh:
+            self._replace(role)
+            fresh.add(role)
+        self._need_programs(command)
         line = "exec env " + self.translated(_with_defaults(command, defaults))
         name = f"{len(self.processes)}-{kind.replace(' ', '-')}"
         process = Process(name, ["bash", "-euc", line], self.directory, self._environ)
         self.processes.append(process)
-        self._running[kind].append(process)
+        self._running[role].append(process)
         eventually(lambda: ready in process.output, f"{ready!r} of: {line}", process)
+        if role == CLIENT:  # the server says this when its ports are open
+            (client_id,) = re.findall(r"connected to \S+ as (\w+)", process.output)
+            (server,) = self._running[SERVER]
+            eventually(lambda: f"client {client_id} connected from" in server.output, "served", process, server)
+
+    def _need_programs(self, command: str) -> None:
+        """What the pages take for granted at home: sshd on the client's machine, PostgreSQL on another one."""
+        if f"127.0.0.1:{SSH_PORT}" in command and SSH_PORT not in self._programs:
+            ssh = self._programs[SSH_PORT] = OpenSsh(self.directory)
+            self._ports[SSH_PORT] = ssh.port
+            for name in ("ssh", "scp"):
+                _make_program(self.directory / "bin" / name, _SSH_SHIM.format(name=name, config=ssh.client_config))
+        if f":{POSTGRESQL_PORT}" in command and POSTGRESQL_PORT not in self._programs:
+            database = self._programs[POSTGRESQL_PORT] = PostgreSql(self.directory, ELSEWHERE)
+            self._ports[POSTGRESQL_PORT] = database.port
 
     def _begin(self, section: str) -> None:
         self.section = section
         keep = self._standing in self._running[SERVER]
-        for kind in reversed(STAYING):
-            if kind != SERVER or not keep:
-                self._replace(kind)
+        for role in reversed(ROLES):
+            if role != SERVER or not keep:
+                self._replace(role)
 
-    def _replace(self, kind: str) -> None:
-        for process in self._running[kind]:
+    def _replace(self, role: str) -> None:
+        for process in self._running[role]:
             assert process.stop() == 0, process.output
-        self._running[kind] = []
+        self._running[role] = []
 
-    def _need_server(self) -> None:
-        """The pages build on the README's server."""
+    def _need_server(self, kind: str) -> None:
+        """The pages build on the README's server, or on its like for the clients they start."""
+        if self._standing in self._running[SERVER] and self._server_kind != kind:
+            self._replace(SERVER)
         if not self._running[SERVER]:
-            self._start(SERVER, f"{SERVER} --token-file token --auto-tls-san 203.0.113.7", set())
+            self._start(kind, f"{kind} --token-file token --auto-tls-san 203.0.113.7", set())
             (self._standing,) = self._running[SERVER]
 
     def _run_to_end(self, block: Block, kind: str, command: str) -> None:
         if kind == STATUS or "8123" in command:
-            self._need_server()
+            self._need_server(self._server_kind or "sluice http server")
         self.run_line(_with_defaults(command, DEFAULTS.get(kind, "")), str(block))
 
     def run_line(self, command: str, place: str = "") -> None:
@@ -237,7 +291,8 @@ class Scene:
         command = ["nginx", "-p", str(directory), "-c", str(configuration)]
         nginx = Process("nginx", command, directory, self._environ)
         self.processes.append(nginx)
-        eventually(lambda: listening(self.port(443)), f"{block}: nginx listens", nginx)
+        host = ELSEWHERE if ELSEWHERE in snippet else "127.0.0.1"
+        eventually(lambda: listening(self.port(443), host), f"{block}: nginx listens", nginx)
 
 
 def _kind_of(command: str) -> str:
@@ -268,6 +323,11 @@ def _with_defaults(command: str, defaults: str) -> str:
     """The command with those flags that it does not give itself."""
     missing = [flag for flag in defaults.split() if not re.search(rf"{flag.split('=')[0]}[ =]", command)]
     return " ".join([command, *missing])
+
+
+def _make_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def _make_certificates(directory: Path) -> None:

@@ -53,7 +53,12 @@ def test_commands_of(page: Path, scene: Scene) -> None:
             scene.run(block)
     for command in AFTERWARDS.get(name_of(page), ()):
         scene.run(Block(page, 0, scene.section, "sh", command))
-    checks = {"README.md": check_readme, "docs/http.md": check_http, "docs/security.md": check_security}
+    checks = {
+        "README.md": check_readme,
+        "docs/http.md": check_http,
+        "docs/security.md": check_security,
+        "docs/tcp.md": check_tcp,
+    }
     check = checks.get(name_of(page))
     if check is not None:
         check(scene)
@@ -86,6 +91,18 @@ def check_security(scene: Scene) -> None:
     pem = (scene.directory / "ca.crt").read_text("ascii")
     fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
     assert any(f"fingerprint {fingerprint}" in process.output for process in scene.processes)
+
+
+def check_tcp(scene: Scene) -> None:
+    """What was fetched is there, the visitor's address came along, and each way was used."""
+    assert (scene.directory / "hostname").read_bytes() == Path("/etc/hostname").read_bytes()
+    assert "PostgreSQL database dump complete" in (scene.directory / "shop.sql").read_text()
+    by_nginx, by_name = (record.message for record in scene.upstreams[3000].requests())
+    assert (by_nginx.one("x-forwarded-proto"), by_nginx.one("x-forwarded-for")) == ("https", "127.0.0.1")
+    assert (by_name.one("host"), by_name.one("x-forwarded-proto")) == ("app.example.com", "http")
+    kinds = {"sluice-tcp-server", "sluice-tcp-client", "sluice-server", "sluice-client"}
+    assert {process.name.partition("-")[2] for process in scene.processes} == kinds | {""}
+    assert not any("does not serve" in process.output for process in scene.processes)
 
 
 def furnish_prometheus(scene: Scene, block: Block) -> None:

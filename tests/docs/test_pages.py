@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config.client import ClientConfig
 from appliance.config.file_server import FileServerConfig
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
 from appliance.config.options import flag, options_of, parse_boolean
+from appliance.config.server import ServerConfig
 from appliance.config.status import StatusConfig
+from appliance.config.tcp_client import TcpClientConfig
+from appliance.config.tcp_server import TcpServerConfig
 from appliance.server.pages import TITLES
 from tests.docs.pages import ALL_PAGES, PAGES, anchors, blocks, links, name_of, only_block, prose, rows
 from tests.stage.process import ROOT, SLUICE
@@ -24,8 +28,8 @@ from tests.stage.tunnel import TOKEN, Tunnel
 from tests.stage.upstream import Upstream
 from tests.stage.visitor import get, once, request
 
-COMMANDS = (["http", "server"], ["http", "client"], ["status"], ["fileserver"])
-CONFIGS = (HttpServerConfig, HttpClientConfig, StatusConfig, FileServerConfig)
+COMMANDS = (["server"], ["client"], ["status"], ["fileserver"])  # the first two have all flags of `http` and `tcp`
+CONFIGS = (ServerConfig, ClientConfig, StatusConfig, FileServerConfig)
 SCRIPTS = ("try", "test", "bench")
 
 _flag = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -82,16 +86,21 @@ def test_help_shows_every_flag(known_flags: set[str]) -> None:
     assert options <= known_flags
 
 
-def test_limits_are_on_the_page_with_their_defaults() -> None:
-    page = ROOT / "docs" / "http.md"
-    told = dict(defaults_told(page))
-    limits = {
+def test_limits_are_on_the_pages_with_their_defaults() -> None:
+    http = limits_of(HttpServerConfig, HttpClientConfig)
+    assert dict(defaults_told(ROOT / "docs" / "http.md")) == http
+    tcp = limits_of(TcpServerConfig, TcpClientConfig)
+    told = {flag: default for flag, default in defaults_told(ROOT / "docs" / "tcp.md") if flag not in http}
+    assert http | told == http | tcp
+
+
+def limits_of(*configs: type) -> dict[str, str]:
+    return {
         flag(field.name): shown_default(field, described.default_text)
-        for config in (HttpServerConfig, HttpClientConfig)
+        for config in configs
         for field, described in options_of(config)
         if described.group == "Limits"
     }
-    assert told == limits
 
 
 def test_defaults_of_the_file_server() -> None:

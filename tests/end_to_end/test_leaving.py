@@ -366,7 +366,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """Everything that visitors have time for is over at once."""
     monkeypatch.setattr(upload, "STALL_SECONDS", 0.2)
     monkeypatch.setattr(answer, "WRITE_SECONDS", 0.2)
-    with a_house(head_timeout=0.3, idle_timeout=0.3) as house:
+    with a_house(head_timeout=0.3, keepalive_timeout=0.3) as house:
         upstream = house.upstream()
         house.client(f"{HOST}={upstream.url}")
         yield house

@@ -46,7 +46,9 @@ def imported_after(code: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(printed.splitlines()[-1])}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["http", "server", "--help"], ["version"], ["frog"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["http", "server", "--help"], ["client", "--help"], ["version"], ["frog"]]
+)
 def test_help_and_errors_import_nothing_heavy(arguments: list[str]) -> None:
     found = imported_after(f"from appliance.cli.main import run; run({arguments!r})")
     assert not found & LATE

@@ -23,7 +23,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tunnel(directory: Path) -> Iterator[Tunnel]:
-    tunnel = Tunnel(directory, "--response-timeout", "1s", "--head-timeout", "1s", "--idle-timeout", "1s", plain=True)
+    tunnel = Tunnel(
+        directory, "--response-timeout", "1s", "--head-timeout", "1s", "--keepalive-timeout", "1s", plain=True
+    )
     try:
         yield tunnel
     finally:

@@ -19,13 +19,13 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server as WebSocketServer
 from websockets.sync.server import ServerConnection, serve
 
+from tests.stage.certificate import own_certificate
 from tests.stage.nginx import Nginx
 from tests.stage.process import PATIENCE_SECONDS
 from tests.stage.tunnel import Tunnel
 from tests.stage.upstream import Exchange, Upstream
 from tests.stage.visitor import get, once
 
-OPENSSL = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=secure"
 BIG = random.Random(1).randbytes(3 * 2**20)
 
 
@@ -47,24 +47,6 @@ def chat(connection: ServerConnection) -> None:
                 connection.send(message)
     except ConnectionClosed:
         pass
-
-
-def own_certificate(directory: Path) -> ssl.SSLContext:
-    """The context of a server whose certificate nobody vouches for."""
-    certificate, key = directory / "own.pem", directory / "own.key"
-    command = [
-        *OPENSSL.split(),
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        str(key),
-        "-out",
-        str(certificate),
-    ]
-    subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,12 +15,13 @@ sys.path.insert(0, str(SCRIPTS))
 from benchmarks import machine, page, report, tables, targets  # noqa: E402
 from benchmarks.contestants import CONTESTANTS  # noqa: E402
 from benchmarks.contestants.relays import haproxy_config  # noqa: E402
+from benchmarks.contestants.sluice import Sluice, SluiceTcp, SluiceTcpPlain  # noqa: E402
 from benchmarks.contestants.ssh import sshd_config  # noqa: E402
 from benchmarks.lab import nginx_config  # noqa: E402
 from benchmarks.load import parse_milliseconds, parse_wrk  # noqa: E402
 from benchmarks.measurements import GIB, MEASUREMENTS, Settings  # noqa: E402
 from benchmarks.process import LabError, Memory, Stat, family, parse_memory, parse_stat  # noqa: E402
-from benchmarks.rounds import START, Failure, Results, chosen_measurements  # noqa: E402
+from benchmarks.rounds import START, Failure, Results, chosen_measurements, in_turn  # noqa: E402
 
 WRK = """Running 2s test @ http://127.0.0.1:24000/small
   1 threads and 32 connections
@@ -123,6 +125,18 @@ def test_all_configurations_listen_on_loopback_only() -> None:
     assert "PasswordAuthentication no" in sshd_config(20004, Path("keys"))
 
 
+@pytest.mark.parametrize("kind", [SluiceTcp, SluiceTcpPlain])
+def test_sluice_tcp_has_the_port_of_its_client_only(kind: type[Sluice]) -> None:
+    contestant = kind(SimpleNamespace(upstream_port=20001))  # type: ignore[arg-type]
+    contestant.port = 20005
+    server = contestant._server_flags(20006, Path("token"), Path("tls"))
+    client = contestant._client_flags(20006, Path("token"))
+    assert server[:2] == ["tcp", "server"] and client[:2] == ["tcp", "client"]
+    assert "20005" not in server and "--port" not in server
+    assert client[client.index("--upstream") + 1] == "20005=127.0.0.1:20001"
+    assert ("--auto-tls=false" in server) is ("--auto-tls=false" in client) is (not kind.tls)
+
+
 class TestChoice:
     def test_everything_by_default(self) -> None:
         assert chosen_measurements([]) == list(MEASUREMENTS)
@@ -130,6 +144,13 @@ class TestChoice:
     def test_by_group_or_name_in_the_order_of_the_run(self) -> None:
         names = [m.name for m in chosen_measurements(["bulk", "small-1"])]
         assert names == ["small-1", "bulk-1", "bulk-4"]
+
+    def test_no_contestant_is_always_first(self) -> None:
+        assert in_turn(["a", "b", "c", "d"], 1) == [["a", "b", "c", "d"]]
+        assert in_turn(["a", "b", "c", "d"], 2) == [["a", "b", "c", "d"], ["c", "d", "a", "b"]]
+        orders = in_turn(["a", "b", "c"], 3)
+        assert [order[0] for order in orders] == ["a", "b", "c"]
+        assert all(sorted(order) == ["a", "b", "c"] for order in orders)
 
     def test_every_measurement_can_be_shown(self) -> None:
         for measurement in MEASUREMENTS:
@@ -216,21 +237,40 @@ class TestTables:
 class TestTargets:
     def test_met_missed_and_not_measured(self, results: Results) -> None:
         verdicts = {row[0]: row[2:] for row in targets.target_table(results).rows}
-        assert verdicts["32 connections: CPU per request against ssh"] == ["4.00 ×", "missed by 33.3%"]
-        assert verdicts["32 connections: requests/s against ssh"] == ["2.00 ×", "met"]
-        assert verdicts["small requests beside a limited download"] == ["8,000 /s", "met"]
-        assert verdicts["server at rest"] == ["50.0 MiB", "met"]
-        assert verdicts["memory added by the transfer"] == ["11.0 MiB", "missed by 10.0%"]
-        assert verdicts["`sluice --help`"] == ["-", "not measured"]
+        assert verdicts["32 connections: CPU per request against ssh"] == ["4.00 ×", "missed by 33.3%", "4.00 ×"]
+        assert verdicts["32 connections: requests/s against ssh"] == ["2.00 ×", "met", "0.50 ×"]
+        assert verdicts["small requests beside a limited download"] == ["8,000 /s", "met", ""]
+        assert verdicts["server at rest"] == ["50.0 MiB", "met", ""]
+        assert verdicts["memory added by the transfer"] == ["11.0 MiB", "missed by 10.0%", ""]
+        assert verdicts["`sluice --help`"] == ["-", "not measured", ""]
+        assert verdicts["TCP: new connections/s against ssh"] == ["-", "not measured", ""]
+
+    def test_of_tcp(self) -> None:
+        measured = Results()
+        for name, rate, cpu, gib in (
+            ("ssh", 100.0, 20.0, 2.0),
+            ("ssh-session", 200.0, 16.0, 2.0),
+            ("sluice-tcp", 150, 48, 3),
+        ):
+            measured.add("small-32", name, requests_sample(rate, cpu))
+            measured.add("connections", name, {"connections_per_second": rate, "cpu_us_per_connection": cpu})
+            measured.add("bulk-1", name, {"mb_per_second": rate, "cpu_s_per_gib": gib})
+        verdicts = {row[0]: row[2:] for row in targets.target_table(measured).rows}
+        assert verdicts["TCP, 32 connections: CPU per request against ssh"] == ["2.40 ×", "met", "3.00 ×"]
+        assert verdicts["TCP, download, 1 stream: CPU per GiB against ssh"] == ["1.50 ×", "met", "1.50 ×"]
+        assert verdicts["TCP: new connections/s against ssh"] == ["1.50 ×", "met", "0.75 ×"]
+        assert verdicts["32 connections: CPU per request against ssh"] == ["-", "not measured", ""]
+
+    def test_no_column_for_ssh_at_its_best_where_it_did_not_run(self) -> None:
+        assert targets.target_table(Results()).header[-1] == "verdict"
 
     def test_below_a_floor_is_missed(self) -> None:
         floor = targets.Target("rate", 8000, "/s", True, lambda _: None)
         assert targets.verdict(floor, 6000) == "missed by 25.0%"
 
     def test_ssh_at_its_best_is_told(self, results: Results) -> None:
-        nagle, best = targets.notes(results)
+        [nagle] = targets.notes(results)
         assert "Nagle" in nagle
-        assert "0.50 times the requests/s, for 4.00 times the CPU" in best
         assert targets.notes(Results()) == []
 
 

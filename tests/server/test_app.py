@@ -70,10 +70,10 @@ def test_a_server_that_never_started_stops() -> None:
 
 def test_as_many_visitors_as_there_are_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app.descriptors, "raise_limit", lambda: 1128)
-    assert make()._limit == 500
-    assert make(max_connections=7)._limit == 7
+    assert make()._capacity.most == 500
+    assert make(max_connections=7)._capacity.most == 7
     monkeypatch.setattr(app.descriptors, "raise_limit", lambda: 100)
-    assert make()._limit == 64
+    assert make()._capacity.most == 64
 
 
 @pytest.fixture

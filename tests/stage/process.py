@@ -66,18 +66,26 @@ class Process:
         self._child.kill()
         self._child.wait(PATIENCE_SECONDS)
 
-    def stop(self) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it as a service manager would; its exit status."""
         if self.alive:
-            self._child.send_signal(signal.SIGTERM)
+            self._child.send_signal(number)
             try:
                 self._child.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise AssertionError(f"{self.name} did not end on SIGTERM:\n{self.output[-4000:]}") from None
+                raise AssertionError(f"{self.name} did not end on {number.name}:\n{self.output[-4000:]}") from None
         if self in running:
             running.remove(self)
         return self._child.returncode
+
+
+def run(*command: str, data: bytes = b"", status: int = 0, seconds: float = PATIENCE_SECONDS) -> bytes:
+    """What a command prints, having `data` for its standard input, when it has ended with `status`."""
+    done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=False)
+    said = (done.stderr + done.stdout)[-4000:].decode("utf-8", "replace")
+    assert done.returncode == status, f"{' '.join(command)} ended with {done.returncode}: {said}"
+    return done.stdout
 
 
 def eventually(look: Callable[[], _Value], what: str, *processes: Process, seconds: float = PATIENCE_SECONDS) -> _Value:

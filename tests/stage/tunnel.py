@@ -16,11 +16,18 @@ TOKEN = "the-token-of-these-tests"
 
 
 class Tunnel:
-    """A server, and clients added to it. Its control plane speaks TLS (its own authority) unless `plain`."""
+    """A server, and clients added to it. Its control plane speaks TLS (its own authority) unless `plain`.
 
-    def __init__(self, directory: Path, *flags: str, plain: bool = False) -> None:
+    `mode`: which commands of the program they are: "http", "tcp", or "" for those that do both. `under`: a command
+    that starts the server, as with fewer rights.
+    """
+
+    def __init__(
+        self, directory: Path, *flags: str, plain: bool = False, mode: str = "http", under: tuple[str, ...] = ()
+    ) -> None:
         self.directory = directory
         self.plain = plain
+        self.mode = mode
         self.port = free_port()
         self.control_port = free_port()
         self.token_file = directory / "token"
@@ -28,14 +35,18 @@ class Tunnel:
         self.clients: dict[str, Process] = {}
         self._authority: str | None = None
         command = [
-            *SLUICE, "http", "server",
-            "--port", str(self.port), "--data-addr", "127.0.0.1",
+            *under, *SLUICE, *filter(None, [mode]), "server", "--data-addr", "127.0.0.1",
+            *(["--port", str(self.port)] if mode != "tcp" else []),
             "--control-port", str(self.control_port), "--control-addr", "127.0.0.1",
             "--token-file", str(self.token_file), "--auto-tls-path", str(directory / "authority"),
             *(["--auto-tls=false"] if plain else ["--auto-tls-san", "127.0.0.1"]), *flags,
         ]  # fmt: skip
         self.server = Process("server", command, directory)
-        eventually(lambda: self._ready(), "the server is ready", self.server)
+        try:
+            eventually(lambda: self._ready(), "the server is ready", self.server)
+        except BaseException:
+            self.server.kill()
+            raise
 
     @property
     def url(self) -> str:
@@ -92,11 +103,12 @@ class Tunnel:
         """The ids of the clients that the server knows."""
         return {client["clientID"] for client in self.status()["clients"]}
 
-    def add_client(self, name: str, *upstreams: str, flags: tuple[str, ...] = ()) -> Process:
-        """Start a client and wait until the server has it."""
+    def add_client(self, name: str, *upstreams: str, flags: tuple[str, ...] = (), mode: str | None = None) -> Process:
+        """Start a client, of the server's mode where no other is given, and wait until the server has it."""
         client_id = secrets.token_hex(16)
         command = [
-            *SLUICE, "http", "client", "--url", self.url, "--token-file", str(self.token_file),
+            *SLUICE, *filter(None, [self.mode if mode is None else mode]), "client",
+            "--url", self.url, "--token-file", str(self.token_file),
             "--client-id", client_id, *(f"--upstream={upstream}" for upstream in upstreams), *flags,
         ]  # fmt: skip
         client = self.clients[client_id] = Process(name, command, self.directory)
@@ -105,10 +117,21 @@ class Tunnel:
 
     def remove_client(self, client: Process) -> None:
         """End a client and wait until the server knows."""
-        client_id = next(key for key, value in self.clients.items() if value is client)
         client.stop()
-        del self.clients[client_id]
+        client_id = self._forget(client)
         eventually(lambda: client_id not in self.connected(), f"{client.name} is gone", self.server)
+
+    def kill_client(self, client: Process) -> None:
+        """End a client as a power cut would; the server finds out by itself."""
+        client.kill()
+        client.stop()
+        self._forget(client)
+
+    def _forget(self, client: Process) -> str:
+        """Returns its id."""
+        client_id = next(key for key, value in self.clients.items() if value is client)
+        del self.clients[client_id]
+        return client_id
 
     def close(self) -> None:
         with contextlib.ExitStack() as stack:

@@ -57,7 +57,7 @@ def refusing() -> Iterator[Address]:
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, *addresses: Address) -> None:
-    monkeypatch.setattr(reach, "_addresses", lambda *args: list(addresses))
+    monkeypatch.setattr(reach, "resolve", lambda *args: list(addresses))
 
 
 # TCP
@@ -79,8 +79,8 @@ def test_by_number_and_by_name(listener: Any, host: str) -> None:
 
 def test_numbers_need_no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(get_hub(), "resolver", None)
-    assert reach._addresses("10.0.0.1", 80, 1) == [(socket.AF_INET, ("10.0.0.1", 80))]
-    assert reach._addresses("::1", 80, 1) == [(socket.AF_INET6, ("::1", 80))]
+    assert reach.resolve("10.0.0.1", 80, 1) == [(socket.AF_INET, ("10.0.0.1", 80))]
+    assert reach.resolve("::1", 80, 1) == [(socket.AF_INET6, ("::1", 80))]
 
 
 def test_nobody_listens(refusing: Address) -> None:
@@ -208,7 +208,7 @@ def test_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80)),
     ]
     monkeypatch.setattr(get_hub(), "resolver", Resolver(found))
-    assert reach._addresses("both.example", 80, 1) == [
+    assert reach.resolve("both.example", 80, 1) == [
         (socket.AF_INET6, ("::1", 80, 0, 0)),
         (socket.AF_INET, ("127.0.0.1", 80)),
     ]

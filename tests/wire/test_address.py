@@ -1,5 +1,7 @@
 """Addresses as people write them, and as visitors' Host headers bring them."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,45 @@ def test_labels_are_what_status_shows() -> None:
     assert parse_upstream("example.com=http://localhost:8000").label == "example.com=http://localhost:8000"
     assert parse_upstream("127.0.0.1:8080").label == "*=http://127.0.0.1:8080"
     assert parse_upstream("https://[::1]:443/?insecure=true").label == "*=https://[::1]?insecure=true"
+
+
+@pytest.mark.parametrize(
+    ("target", "port_offered", "label"),
+    [
+        ("tcp://localhost:8000", 8000, "localhost:8000"),
+        ("tcp://localhost:22", 2222, "2222=localhost:22"),
+        ("tcp://[::1]:22", 22, "[::1]:22"),
+        ("unix:/run/pg.sock", 5432, "5432=unix:/run/pg.sock"),
+    ],
+)
+def test_labels_for_tcp_tell_the_servers_port_where_it_differs(target: str, port_offered: int, label: str) -> None:
+    assert dataclasses.replace(parse_target(target), port_offered=port_offered).label == label
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "host", "port"),
+    [
+        ("tcp://Host.lan:22", "tcp://host.lan:22", "host.lan", 22),
+        (" tcp://127.0.0.1:65535 ", "tcp://127.0.0.1:65535", "127.0.0.1", 65535),
+        ("tcp://[0:0::1]:1", "tcp://[::1]:1", "::1", 1),
+    ],
+)
+def test_a_tcp_target(text: str, target: str, host: str, port: int) -> None:
+    assert parse_target(text) == Upstream("", target, "tcp", host, port, "", False)
+
+
+@pytest.mark.parametrize(
+    "text", ["tcp://", "tcp://h", "tcp://h:", "tcp://h:0", "tcp://h:70000", "tcp://h:1/", "tcp://h:1?x", "tcp://u@h:1"]
+)
+def test_no_tcp_target(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_target(text)
+
+
+def test_http_has_no_upstreams_for_tcp() -> None:
+    for text in ("tcp://h:22", "name=tcp://h:22"):
+        with pytest.raises(AddressError, match="'tcp' is none of http://"):
+            parse_upstream(text)
 
 
 def test_a_directory_may_be_browsed_only_when_it_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -13,8 +14,8 @@ from appliance.wire import messages
 from appliance.wire.messages import (
     MAX_TEXT,
     MAX_UPSTREAMS,
-    STREAM_TO_CLIENT,
-    STREAM_TO_SERVER,
+    STREAM_TO_CARRIER,
+    STREAM_TO_OPENER,
     TO_CLIENT,
     TO_SERVER,
     Drain,
@@ -25,8 +26,12 @@ from appliance.wire.messages import (
     Message,
     MessageError,
     Offer,
+    OfferedPort,
     Open,
+    Opened,
+    Refusal,
     Refuse,
+    Served,
     Update,
     Welcome,
     decode,
@@ -34,27 +39,31 @@ from appliance.wire.messages import (
 )
 
 ID = "0123456789abcdef0123456789abcdef"
-VOCABULARIES = (TO_SERVER, TO_CLIENT, STREAM_TO_SERVER, STREAM_TO_CLIENT)
+VOCABULARIES = (TO_SERVER, TO_CLIENT, STREAM_TO_OPENER, STREAM_TO_CARRIER)
 
 lines = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
 ids = st.text("0123456789abcdef", min_size=32, max_size=32)
 offers = st.lists(st.builds(Offer, lines, lines, lines), max_size=4).map(tuple)
+ports = st.lists(st.builds(OfferedPort, st.integers(1, 65535), lines), max_size=4).map(tuple)
+refusals = st.lists(st.builds(Refusal, lines, lines), max_size=4).map(tuple)
 counts = st.integers(0, (1 << 62) - 1)
 small_counts = st.integers(0, 1024)
 seconds = st.floats(0.05, 3600)
 
 any_message = st.one_of(
-    st.tuples(st.just(TO_SERVER), st.builds(Hello, ids, lines, offers)),
-    st.tuples(st.just(TO_SERVER), st.builds(Update, offers)),
+    st.tuples(st.just(TO_SERVER), st.builds(Hello, ids, lines, offers, ports)),
+    st.tuples(st.just(TO_SERVER), st.builds(Update, offers, ports)),
     st.tuples(st.just(TO_CLIENT), st.builds(Welcome, ids, lines, seconds, small_counts, lines)),
+    st.tuples(st.just(TO_CLIENT), st.builds(Served, refusals)),
     st.tuples(st.just(TO_CLIENT), st.builds(Grow, small_counts)),
     st.tuples(st.just(TO_CLIENT), st.builds(Drain, lines)),
     st.tuples(st.just(TO_CLIENT), st.builds(Evicted, lines, st.booleans())),
-    st.tuples(st.just(STREAM_TO_CLIENT), st.builds(Open, lines, lines)),
+    st.tuples(st.just(STREAM_TO_CARRIER), st.builds(Open, lines, lines, st.booleans())),
     st.tuples(
-        st.sampled_from((STREAM_TO_CLIENT, STREAM_TO_SERVER)), st.builds(Finish, delivered=counts, reset=st.booleans())
+        st.sampled_from((STREAM_TO_CARRIER, STREAM_TO_OPENER)), st.builds(Finish, delivered=counts, reset=st.booleans())
     ),
-    st.tuples(st.just(STREAM_TO_SERVER), st.builds(Refuse, lines, lines)),
+    st.tuples(st.just(STREAM_TO_OPENER), st.just(Opened())),
+    st.tuples(st.just(STREAM_TO_OPENER), st.builds(Refuse, lines, lines)),
 )
 
 
@@ -78,20 +87,46 @@ def test_the_written_form() -> None:
     """What programs of other versions will meet."""
     assert json.loads(encode(Finish(5)))["delivered"] == 5
     assert encode(Open("http://[::1]:80", "é")) == '{"upstream":"http://[::1]:80","visitor":"é","kind":"open"}'.encode()
-    assert json.loads(encode(Hello(ID, "0.1.0", (Offer("a.example", "http://b"),)))) == {
+    hello = Hello(ID, "0.1.0", (Offer("a.example", "http://b"),), (OfferedPort(2222, "tcp://c:22"),))
+    assert json.loads(encode(hello)) == {
         "kind": "hello",
         "client_id": ID,
         "version": "0.1.0",
         "upstreams": [{"pattern": "a.example", "target": "http://b", "host_header": ""}],
+        "ports": [{"port": 2222, "target": "tcp://c:22"}],
     }
+    served = Served((Refusal("22", "no right to"),))
+    assert json.loads(encode(served)) == {"kind": "served", "refused": [{"offer": "22", "reason": "no right to"}]}
+    assert encode(Open("tcp://c:22", "1.2.3.4:5", True)) == (
+        b'{"upstream":"tcp://c:22","visitor":"1.2.3.4:5","confirm":true,"kind":"open"}'
+    )
+    assert encode(Opened()) == b'{"kind":"opened"}'
+
+
+@given(any_message)
+@settings(max_examples=300, deadline=None)
+def test_the_messages_of_every_connection_are_written_and_read_as_json_is(
+    case: tuple[dict[str, type], Message],
+) -> None:
+    """The messages of every connection have a way of their own."""
+    vocabulary, message = case
+    fields = json.loads(encode(message))
+    assert set(fields) - {"kind"} <= set(dataclasses.asdict(message))
+    for written in (json.dumps(fields), json.dumps(fields, indent=1), json.dumps(dict(reversed(fields.items())))):
+        assert decode(written.encode(), vocabulary) == message
 
 
 def test_fields_that_are_not_known_are_passed_over_and_others_have_defaults() -> None:
     assert decode(text(kind="drain", colour="red"), TO_CLIENT) == Drain("")
-    assert decode(text(kind="finish"), STREAM_TO_SERVER) == Finish(0)
-    assert decode(text(kind="open", upstream="x", proxy={"version": 2}), STREAM_TO_CLIENT) == Open("x")
+    assert decode(text(kind="finish"), STREAM_TO_OPENER) == Finish(0)
+    assert decode(text(kind="open", upstream="x", proxy={"version": 2}), STREAM_TO_CARRIER) == Open("x")
     update = decode(text(kind="update", upstreams=[{"target": "http://b", "more": 1}]), TO_SERVER)
     assert update == Update((Offer("", "http://b"),))
+    assert decode(text(kind="update", ports=[{"port": 22, "target": "t", "more": 1}]), TO_SERVER).ports == (
+        OfferedPort(22, "t"),
+    )
+    assert decode(text(kind="served"), TO_CLIENT) == Served()
+    assert decode(text(kind="opened", more=1), STREAM_TO_OPENER) == Opened()
 
 
 @pytest.mark.parametrize(
@@ -186,9 +221,54 @@ def test_offers_that_are_nonsense(upstreams: object) -> None:
         decode(text(kind="update", upstreams=upstreams), TO_SERVER)
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [
+        None,
+        {},
+        22,
+        [22],
+        [{"target": "t"}],
+        [{"port": 22}],
+        [{"port": 0, "target": "t"}],
+        [{"port": 65536, "target": "t"}],
+        [{"port": -22, "target": "t"}],
+        [{"port": "22", "target": "t"}],
+        [{"port": 22.0, "target": "t"}],
+        [{"port": True, "target": "t"}],
+        [{"port": 22, "target": "a\nb"}],
+        [{"port": 22, "target": "x" * (MAX_TEXT + 1)}],
+        [{"port": 22, "target": "t"}] * (MAX_UPSTREAMS + 1),
+    ],
+)
+def test_ports_that_are_nonsense(ports: object) -> None:
+    with pytest.raises(MessageError):
+        decode(text(kind="update", ports=ports), TO_SERVER)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        None,
+        "22",
+        ["22"],
+        [{"offer": "22"}],
+        [{"reason": "no"}],
+        [{"offer": 22, "reason": "no"}],
+        [{"offer": "22", "reason": "a\nb"}],
+        [{"offer": "22", "reason": "no"}] * (2 * MAX_UPSTREAMS + 1),
+    ],
+)
+def test_refusals_that_are_nonsense(refused: object) -> None:
+    with pytest.raises(MessageError):
+        decode(text(kind="served", refused=refused), TO_CLIENT)
+
+
 def test_as_many_offers_as_allowed() -> None:
-    update = decode(text(kind="update", upstreams=[{}] * MAX_UPSTREAMS), TO_SERVER)
-    assert len(update.upstreams) == MAX_UPSTREAMS
+    ports = [{"port": 22, "target": "t"}] * MAX_UPSTREAMS
+    update = decode(text(kind="update", upstreams=[{}] * MAX_UPSTREAMS, ports=ports), TO_SERVER)
+    assert len(update.upstreams) == len(update.ports) == MAX_UPSTREAMS
+    assert (update.ports[0].port, update.ports[0].target) == (22, "t")
 
 
 def test_no_message_asks_a_client_for_too_much() -> None:
@@ -208,7 +288,9 @@ any_json = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(
-            st.sampled_from([*messages._CHECKS, "kind", "pattern", "target", "host_header", "other"]), inner, max_size=5
+            st.sampled_from([*messages._CHECKS, "kind", "pattern", "target", "host_header", "port", "offer", "other"]),
+            inner,
+            max_size=5,
         ),
     ),
     max_leaves=12,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .base import Contestant
 from .relays import Haproxy, NginxDirect
-from .sluice import Sluice, SluicePlain
+from .sluice import Sluice, SluicePlain, SluiceTcp, SluiceTcpPlain
 from .ssh import Ssh, SshSession
 
 CONTESTANTS: dict[str, type[Contestant]] = {
-    kind.name: kind for kind in (NginxDirect, Haproxy, Ssh, SshSession, Sluice, SluicePlain)
+    kind.name: kind for kind in (NginxDirect, Haproxy, Ssh, SshSession, Sluice, SluicePlain, SluiceTcp, SluiceTcpPlain)
 }

@@ -19,6 +19,7 @@ class Sluice(Contestant):
 
     name = "sluice"
     title = "sluice (TLS)"
+    mode = "http"
     tls = True
 
     def start(self) -> Startup:
@@ -31,9 +32,10 @@ class Sluice(Contestant):
         ready_url = f"{scheme}://{LOOPBACK}:{control_port}/readyz"
         server_flags = self._server_flags(control_port, token_file, directory / "tls")
         self.server = self._run(directory / "server.log", *server_flags)
-        server_seconds = wait_until(lambda: _is_ready(ready_url), [self.server], "sluice http server")
+        server_seconds = wait_until(lambda: _is_ready(ready_url), [self.server], f"sluice {self.mode} server")
         self.client = self._run(directory / "client.log", *self._client_flags(control_port, token_file))
-        client_seconds = wait_until(lambda: answers(self.port), [self.server, self.client], "sluice http client")
+        children = [self.server, self.client]
+        client_seconds = wait_until(lambda: answers(self.port), children, f"sluice {self.mode} client")
         return Startup(server_seconds, client_seconds)
 
     def help_seconds(self) -> float:
@@ -53,22 +55,20 @@ class Sluice(Contestant):
         return self.lab.run([places.python, "-m", "appliance", *flags], log, cwd=places.checkout)
 
     def _server_flags(self, control_port: int, token_file: Path, tls_directory: Path) -> list[str]:
-        flags = ["http", "server", "--port", str(self.port), "--data-addr", LOOPBACK]
-        flags += [
-            "--control-port",
-            str(control_port),
-            "--control-addr",
-            LOOPBACK,
-            "--token-file",
-            str(token_file),
-        ]
+        flags = [self.mode, "server", *self._visitors_flags(), "--data-addr", LOOPBACK]
+        flags += ["--control-port", str(control_port), "--control-addr", LOOPBACK, "--token-file", str(token_file)]
         return [*flags, "--auto-tls-path", str(tls_directory)] if self.tls else [*flags, "--auto-tls=false"]
 
     def _client_flags(self, control_port: int, token_file: Path) -> list[str]:
         url = f"{'wss' if self.tls else 'ws'}://{LOOPBACK}:{control_port}"
-        flags = ["http", "client", "--url", url, "--token-file", str(token_file)]
-        flags += ["--upstream", f"http://{LOOPBACK}:{self.lab.upstream_port}"]
+        flags = [self.mode, "client", "--url", url, "--token-file", str(token_file), "--upstream", self._upstream()]
         return flags if self.tls else [*flags, "--auto-tls=false"]
+
+    def _visitors_flags(self) -> list[str]:
+        return ["--port", str(self.port)]
+
+    def _upstream(self) -> str:
+        return f"http://{LOOPBACK}:{self.lab.upstream_port}"
 
 
 class SluicePlain(Sluice):
@@ -76,6 +76,28 @@ class SluicePlain(Sluice):
 
     name = "sluice-plain"
     title = "sluice (plain)"
+    tls = False
+
+
+class SluiceTcp(Sluice):
+    """A port instead of names: bytes are carried as they come, as ssh does. The client's offer opens the port."""
+
+    name = "sluice-tcp"
+    title = "sluice tcp (TLS)"
+    mode = "tcp"
+
+    def _visitors_flags(self) -> list[str]:
+        return []
+
+    def _upstream(self) -> str:
+        return f"{self.port}={LOOPBACK}:{self.lab.upstream_port}"
+
+
+class SluiceTcpPlain(SluiceTcp):
+    """The same without TLS."""
+
+    name = "sluice-tcp-plain"
+    title = "sluice tcp (plain)"
     tls = False
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import gevent
 import pytest
 from gevent import socket
 
-from appliance.client.carrier import Carrier
 from appliance.client.upstream import Upstreams
 from appliance.transport.connection import Connection
 from appliance.transport.stream import Stream
+from appliance.tunnel.carrier import Carrier
 from appliance.wire.address import parse_upstreams
 from tests.end_to_end.house import PATIENCE_SECONDS, Counts, Upstream, listener, until
 from tests.end_to_end.peers import BINARY, CLOSE, PING, PONG, TEXT, Peer
@@ -73,7 +72,7 @@ def stage() -> Iterator[Stage]:
         far = socket.create_connection(there.getsockname(), PATIENCE_SECONDS)
         near, _ = there.accept()
     upstreams = Upstreams(parse_upstreams([upstream.url, "gone=http://127.0.0.1:1"]), no_directories, 5.0)
-    carrier = Carrier(Stream(Connection(near, "server"), server=False, plain=True), upstreams)
+    carrier = Carrier(Stream(Connection(near, "server"), server=False, plain=True), upstreams.dial)
     stage = Stage(carrier, Peer(far, Reader(far), masked=False), upstream)
     yield stage
     far.close()
@@ -241,7 +240,7 @@ def test_a_server_that_breaks_the_protocol(
         stage.answer()
     stage.peer.send(opcode, payload, **odd)
     assert stage.peer.farewell() == (1009 if "over" in reason else 1002, reason)
-    assert f"the server broke the protocol on a stream: {reason}" in caplog.text
+    assert f"the peer broke the protocol on a stream: {reason}" in caplog.text
     stage.ended()
 
 
@@ -302,14 +301,14 @@ def test_a_server_that_leaves_while_its_upstream_takes_nothing(stage: Stage) -> 
 def test_a_server_that_leaves_while_its_upstream_is_dialled(stage: Stage) -> None:
     """The upstream gets nothing in the name of a visitor who has left."""
     dialled, go_on = gevent.event.Event(), gevent.event.Event()
-    real = stage.carrier._upstreams
+    real = stage.carrier._dial
 
     def dial(target: str) -> Any:
         dialled.set()
         assert go_on.wait(PATIENCE_SECONDS)
-        return real.dial(target)
+        return real(target)
 
-    stage.carrier._upstreams = SimpleNamespace(dial=dial)  # type: ignore[assignment]
+    stage.carrier._dial = dial
     stage.open()
     assert dialled.wait(PATIENCE_SECONDS)
     assert not stage.carrier.idle

@@ -1,0 +1,71 @@
+"""Options that every client has: the server, what may be dialled, and the services it brings home."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from appliance.config.options import ConfigError, check_ranges, listen_host, option
+from appliance.config.shared import (
+    LOCAL,
+    SECONDS,
+    SERVER,
+    TLS,
+    UPSTREAMS,
+    LicenceOptions,
+    LogOptions,
+    TokenOptions,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions(TokenOptions, LogOptions, LicenceOptions):
+    """``nothing_given``: what is said to who gives a client nothing to do."""
+
+    nothing_given: ClassVar[str] = ""
+
+    url: str = option(
+        group=SERVER,
+        metavar="URL",
+        help="The server: wss://host:8123. wss://host is port 443 with a public certificate, ws:// is plain.",
+    )
+    client_id: str | None = option(
+        None,
+        group=SERVER,
+        metavar="HEX",
+        default_text="random",
+        help="Identity of this client: 32 hex digits.",
+    )
+
+    upstream: tuple[str, ...] = option((), group=UPSTREAMS, help="What visitors reach.")
+    strict_forwarding: bool = option(
+        True, group=UPSTREAMS, help="Dial declared upstreams only, whatever the server asks for."
+    )
+    local: tuple[str, ...] = option(
+        (),
+        group=LOCAL,
+        metavar="LPORT:HOST:PORT",
+        help="Open LPORT here for a service of the server's network (if its --client-forwarding is on).",
+    )
+    local_addr: str = option("127.0.0.1", group=LOCAL, metavar="ADDRESS", help="Address for the ports of --local.")
+
+    upstream_timeout: float = option(
+        10.0, **SECONDS | {"maximum": 3600.0}, help="Time an upstream has to accept a connection."
+    )
+
+    auto_tls: bool = option(True, group=TLS, help="Fetch and trust the server's own authority.")
+    insecure: bool = option(False, group=TLS, help="Accept any certificate of the server.")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "local_addr", listen_host(self.local_addr, "local_addr"))
+        check_ranges(self)
+        if not self.url.strip():
+            raise ConfigError("--url is empty: give the server's address, like wss://203.0.113.7:8123")
+        if not any(text.strip() for text in (*self.upstream, *self.offered_ports, *self.local)):
+            raise ConfigError(self.nothing_given)
+        if self.client_id is not None and not re.fullmatch(r"[0-9a-f]{32}", self.client_id):
+            raise ConfigError(f"--client-id {self.client_id!r}: 32 hex digits (0-9, a-f) are needed")
+
+    @property
+    def offered_ports(self) -> tuple[str, ...]:
+        """What ``--port`` and ``--ports`` list, for clients that have these."""
+        return ()

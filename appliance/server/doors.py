@@ -1,0 +1,235 @@
+"""The public ports of TCP mode: opened when a client offers them, closed with the last client that does."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.config.tcp_server import TcpServerConfig
+from appliance.server.greeting import endpoint, read_header
+from appliance.transport.connection import Connection, peer_name
+from appliance.transport.listener import Acceptor, Capacity, listen
+from appliance.tunnel.addresses import AddressList, Admission
+from appliance.tunnel.counters import PortSeries, TcpCounters
+from appliance.tunnel.passage import Passage
+from appliance.tunnel.pool import Pool
+from appliance.tunnel.session import Session
+from appliance.wire import proxy_protocol
+from appliance.wire.messages import OfferedPort, Refusal
+from appliance.wire.ports import PortSet
+from appliance.wire.proxy_protocol import ProxyProtocolError
+
+SHOWN_PORTS = 200  # letters of what --allow-ports says, to who offers another one
+
+log = logging.getLogger("sluice.edge")
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One session's offer of a port. `open`: the connections it carries now."""
+
+    session: Session
+    target: str
+    open: int = 0
+
+    @property
+    def pool(self) -> Pool:
+        return self.session.pool
+
+
+class Door:
+    """One open port. Clients that offer it share its connections: the fewest open first, ties by turn."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.members: list[Member] = []
+        self.acceptor: Acceptor | None = None
+        self._turn = 0
+
+    def ways(self) -> Generator[Member, None, None]:
+        """The members in the order in which they are tried, those that come meanwhile, too: a client that has come
+        back is a new one. Each counts as open until the next is asked for."""
+        self._turn += 1
+        tried: set[Member] = set()
+        while left := [member for member in self._in_turn() if member not in tried]:
+            member = min(left, key=lambda member: member.open)
+            tried.add(member)
+            member.open += 1
+            try:
+                yield member
+            finally:
+                member.open -= 1
+
+    def _in_turn(self) -> list[Member]:
+        turn = self._turn % max(1, len(self.members))
+        return self.members[turn:] + self.members[:turn]
+
+
+class Doors:
+    """All open ports. `own`: ports of the server itself, which no client gets; `capacity`: for their connections."""
+
+    def __init__(
+        self, config: TcpServerConfig, counters: TcpCounters, own: Callable[[], frozenset[int]], capacity: Capacity
+    ) -> None:
+        self._config = config
+        self._counters = counters
+        self._own = own
+        self._capacity = capacity
+        self._allowed = PortSet.parse(*config.allow_ports)
+        self._admission = Admission(config.allow_ips)
+        self._balancers = AddressList(config.trusted_proxies)
+        self._doors: dict[int, Door] = {}
+        self._connections: dict[Connection, Passage | None] = {}
+        self._stopped = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a connection is open."""
+        return bool(self._connections)
+
+    @property
+    def open_ports(self) -> list[int]:
+        return list(self._doors)
+
+    def offer(self, session: Session, offers: tuple[OfferedPort, ...]) -> list[Refusal]:
+        """Serve these ports by the session, in place of what it offered before; returns those that cannot be."""
+        refused = []
+        kept: set[int] = set()
+        for offer in offers:
+            reason = self._serve_port(session, offer)
+            if reason:
+                refused.append(Refusal(str(offer.port), reason))
+                log.warning("port %d of client %s is not served: %s", offer.port, session.client_id, reason)
+            else:
+                kept.add(offer.port)
+        self._withdraw(session, kept)
+        return refused
+
+    def withdraw(self, session: Session) -> None:
+        """The session is over. Its connections end by themselves."""
+        self._withdraw(session, set())
+
+    def stop(self) -> None:
+        """Stop accepting, and open no port any more."""
+        self._stopped = True
+        for door in self._doors.values():
+            if door.acceptor is not None:
+                door.acceptor.stop()
+        self._doors.clear()
+
+    def close(self) -> None:
+        """Cut all connections off."""
+        for connection, passage in tuple(self._connections.items()):
+            if passage is not None:
+                passage.end()
+            connection.abort()
+
+    def _serve_port(self, session: Session, offer: OfferedPort) -> str:
+        """Returns why not, or ""."""
+        port = offer.port
+        if self._stopped:
+            return "the server is stopping"
+        if port in self._own():
+            return f"port {port} is the server's own"
+        if port not in self._allowed:
+            return f"the server allows ports {_shortened(str(self._allowed))} (--allow-ports)"
+        if port not in self._doors:
+            try:
+                sockets = listen(self._config.data_addr, port)
+            except OSError as error:
+                if port not in self._doors:  # that another client has opened while a name was looked up
+                    return _why(error, port)
+            else:
+                self._open(port, sockets)
+        door = self._doors[port]
+        for member in door.members:
+            if member.session is session:
+                member.target = offer.target
+                return ""
+        door.members.append(Member(session, offer.target))
+        return ""
+
+    def _open(self, port: int, sockets: list[Any]) -> None:
+        door = self._doors[port] = Door(port)
+        door.acceptor = Acceptor(f"port {port}", sockets, lambda *it: self._serve(door, *it), self._capacity)
+        door.acceptor.start()
+        log.info("port %d is open", port)
+
+    def _withdraw(self, session: Session, kept: set[int]) -> None:
+        for port, door in tuple(self._doors.items()):
+            if port not in kept:
+                door.members = [member for member in door.members if member.session is not session]
+                if not door.members:
+                    del self._doors[port]
+                    assert door.acceptor is not None
+                    door.acceptor.stop()
+                    log.info("port %d is closed: nobody offers it any more", port)
+
+    # Visitors
+
+    def _serve(self, door: Door, sock: Any, address: Any) -> None:
+        connection = Connection(sock, peer_name(address))
+        self._connections[connection] = None
+        series = self._counters.port(door.port)
+        series.open += 1
+        series.total += 1
+        try:
+            reason = self._carry(door, connection, series)
+            if reason:
+                self._counters.refuse(reason)
+        except ProxyProtocolError as error:
+            self._counters.refuse("malformed PROXY header")
+            log.warning("%s on port %d is cut off: %s", connection.peer, door.port, error)
+        except OSError:
+            self._counters.refuse("visitor left")
+        finally:
+            connection.abort()
+            series.open -= 1
+            del self._connections[connection]
+
+    def _carry(self, door: Door, connection: Connection, series: PortSeries) -> str:
+        """Returns why the connection was turned away, or ""."""
+        config = self._config
+        host = _host(connection.peer)
+        destination = connection.local if config.proxy_protocol else None
+        early = b""
+        if config.lb_proxy_protocol and host in self._balancers:
+            header, early = read_header(connection, config.lb_proxy_protocol)
+            destination = header.destination or destination
+            host = _host(connection.peer)
+        if not self._admission.admits(host):
+            return "address not allowed"
+        preface = b""
+        if config.proxy_protocol:
+            preface = proxy_protocol.encode(config.proxy_protocol, endpoint(connection.peer), destination)
+        passage = self._connections[connection] = Passage(connection, preface, early, config.idle_timeout)
+        ways = door.ways()
+        try:
+            return passage.run(ways, config.connect_timeout)
+        finally:
+            ways.close()
+            series.bytes_in += passage.sent
+            series.bytes_out += passage.received
+            if isinstance(passage.way, Member):
+                passage.way.session.bytes_in += passage.sent
+                passage.way.session.bytes_out += passage.received
+
+
+def _host(peer: str) -> str:
+    return peer.rpartition(":")[0].strip("[]")
+
+
+def _shortened(ports: str) -> str:
+    return ports if len(ports) <= SHOWN_PORTS else ports[:SHOWN_PORTS].rpartition(",")[0] + " and others"
+
+
+def _why(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use by another program of the server"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs a right that the server has not: CAP_NET_BIND_SERVICE, for ports below 1024"
+    return f"port {port} cannot be opened: {error.strerror or os.strerror(error.errno or 0)}"
