@@ -22,6 +22,7 @@ from appliance.client.forwards import LocalForwards
 from appliance.client.upstream import OpenDirectory, Upstreams
 from appliance.config.build import VERSION
 from appliance.config.client_options import ClientOptions
+from appliance.config.options import ConfigError
 from appliance.transport import descriptors, tasks
 from appliance.transport.channel import Channel
 from appliance.transport.connection import Connection, TimedOut
@@ -30,7 +31,7 @@ from appliance.transport.stream import Stream
 from appliance.transport.tls import client_context
 from appliance.tunnel.carrier import Carrier
 from appliance.tunnel.pool import Pool
-from appliance.wire import frames
+from appliance.wire import frames, messages
 from appliance.wire.address import ServerUrl, Upstream
 from appliance.wire.frames import FrameError
 from appliance.wire.messages import Drain, Evicted, Grow, Hello, MessageError, Offer, OfferedPort, Served, Welcome
@@ -50,7 +51,7 @@ log = logging.getLogger("sluice.client")
 
 
 class Agent:
-    """`run` serves until `stop`. `open_directory`: how directory upstreams are served."""
+    """`run` serves until `stop`. `open_directory`: how directory upstreams are served. Raises ConfigError."""
 
     def __init__(
         self,
@@ -74,6 +75,8 @@ class Agent:
             getattr(config, "upstream_insecure", False),
         )
         self._client_id = config.client_id or secrets.token_hex(16)
+        if len(messages.encode(self._hello())) > messages.MAX_CONTROL_BYTES:
+            raise ConfigError(f"--upstream: {len(upstreams)} are too many for one client: start a second one for some")
         self._most_streams = max(16, (descriptors.raise_limit() - RESERVED_DESCRIPTORS) // 2)
         self._forwards = LocalForwards(local_forwards, config.local_addr, self._most_streams)
         self._dialer: Dialer | None = None
@@ -354,6 +357,8 @@ def run(agent: Agent) -> None:
         agent.stop()
 
     watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
-    agent.run()
-    for watcher in watchers:
-        watcher.cancel()
+    try:
+        agent.run()
+    finally:
+        for watcher in watchers:
+            watcher.cancel()

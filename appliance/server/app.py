@@ -155,14 +155,16 @@ def run(server: Server, daily: Callable[[], None]) -> None:
         stopping.set()
 
     watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
-    server.start()
-    looking_after = tasks.spawn("daily", _every_day, daily)
-    stopping.wait()
-    looking_after.kill()
-    log.info("stopping: requests under way have %g seconds", GRACE_SECONDS)
-    server.stop()
-    for watcher in watchers:
-        watcher.cancel()
+    try:
+        server.start()
+        looking_after = tasks.spawn("daily", _every_day, daily)
+        stopping.wait()
+        looking_after.kill()
+        log.info("stopping: requests under way have %g seconds", GRACE_SECONDS)
+        server.stop()
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
 
 
 def _every_day(work: Callable[[], None]) -> None:

@@ -31,6 +31,8 @@ from appliance.tunnel.counters import ControlCounters
 from appliance.wire.messages import PROTOCOL
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# Strangers may open connections and say nothing; each costs a descriptor for REQUEST_SECONDS.
+MOST_UNKNOWN = 512
 REQUEST_SECONDS = 30.0  # for the handshake and request of one control connection, and between two requests
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -145,6 +147,8 @@ class ControlServer(pywsgi.WSGIServer):
 
     def __init__(self, listener: Any, reception: Reception) -> None:
         self._reception = reception
+        self._unknown = 0  # connections that are not upgraded, at least not yet
+        self._full = False
         super().__init__(listener, Endpoint(reception.pages), log=None, error_log=log)
         self.logger = logging.getLogger("geventwebsocket.handler")
         self.logger.setLevel(logging.WARNING)  # it describes each step of each upgrade
@@ -165,7 +169,21 @@ class ControlServer(pywsgi.WSGIServer):
 
     def handle(self, sock: Any, address: Any) -> None:
         """A connection has been accepted."""
-        peer = peer_name(address)
+        if self._unknown >= MOST_UNKNOWN:
+            if not self._full:
+                log.warning("%d connections of nobody we know are open: more are turned away", self._unknown)
+            self._full = True
+            sock.close()
+            return
+        self._full = self._full and self._unknown > MOST_UNKNOWN // 2
+        self._unknown += 1
+        try:
+            self._attend(sock, peer_name(address))
+        finally:
+            self._unknown -= 1
+
+    def _attend(self, sock: Any, peer: str) -> None:
+        """Answer requests until the connection ends or is upgraded."""
         if self._reception.context is None:
             connection = Connection(sock, peer)
         else:

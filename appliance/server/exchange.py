@@ -78,6 +78,9 @@ class Exchange:
         try:
             answer = self._find_answer(route)
             status = answer.response.status
+            if status == 101:
+                self._count(route.pattern, status)  # now: what follows may last for days
+                status = 0
             return answer.pass_on()
         except Unanswered as error:
             status = 0

@@ -18,6 +18,7 @@ from appliance.certificates.material import Material
 from appliance.client import agent as agent_module
 from appliance.client.agent import Agent
 from appliance.config.http_client import HttpClientConfig
+from appliance.config.options import ConfigError
 from appliance.transport.tls import server_context
 from appliance.wire.address import parse_server_url, parse_upstreams
 from tests.end_to_end.house import TOKEN, Counts, House, until
@@ -103,6 +104,14 @@ def test_what_is_said_first(run: Run) -> None:
     until(lambda: said, "it says hello")
     assert (said[0]["kind"], said[0]["client_id"]) == ("hello", ID)
     assert said[0]["upstreams"] == [{"pattern": "a", "target": "http://127.0.0.1:1", "host_header": "localhost"}]
+
+
+def test_too_many_upstreams() -> None:
+    """What a server would refuse each time is said at once."""
+    texts = tuple(f"{number}.a-name-that-is-somewhat-long.example=http://127.0.0.1:1" for number in range(900))
+    config = HttpClientConfig(url="ws://a", upstream=texts)
+    with pytest.raises(ConfigError, match="^--upstream: 900 are too many for one client"):
+        Agent(config, parse_server_url("ws://a"), "t", parse_upstreams(texts), no_directories)
 
 
 def never(peer: Peer) -> None:

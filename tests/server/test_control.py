@@ -177,6 +177,26 @@ def test_strangers_who_wait(house: House, stranger: Visitor, sent: bytes, monkey
         assert slow.rest() == b""
 
 
+def test_too_many_strangers(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """More are turned away, and said so once; clients that are connected do not count."""
+    with_streams = house.client("a.example=http://127.0.0.1:1")
+    monkeypatch.setattr(control, "MOST_UNKNOWN", 4)
+    (server,) = house.server._controls
+    until(lambda: server._unknown == 0, "clients are known")
+    silent = [Visitor(house.control_port) for _ in range(4)]
+    until(lambda: server._unknown == 4, "all are there")
+    for _ in range(3):
+        with Visitor(house.control_port) as another:
+            assert another.rest() == b""
+    assert caplog.text.count("4 connections of nobody we know are open: more are turned away") == 1
+    for one in silent:
+        one.sock.close()
+    until(lambda: server._unknown == 0, "they have left")
+    assert said(house, request("GET /healthz HTTP/1.1", "Host: a")).status == 200
+    assert not server._full
+    assert house.session(with_streams) is not None
+
+
 def test_a_kept_connection_is_not_kept_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "REQUEST_SECONDS", 0.3)
     with Visitor(house.control_port) as stranger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.end_to_end.house import Visitor, a_house, until
+from tests.stage.upstream import Exchange
 from tests.stage.visitor import get
 
 
@@ -47,6 +48,25 @@ def test_visitors_are_counted() -> None:
             visitor.sock.close()
         until(lambda: counters.connections_open == 0, "all have left")
         assert counters.connections_total == 3
+
+
+def test_an_upgrade_is_counted_when_it_begins() -> None:
+    with a_house() as house:
+        upstream = house.upstream()
+        house.client(f"a.example={upstream.url}")
+
+        def switch(exchange: Exchange) -> None:
+            exchange.keep = False
+            exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tests\r\n\r\n")
+            exchange.gone()
+
+        upstream.scripts["/"] = switch
+        with Visitor(house.port) as visitor:
+            visitor.send(get("/", "a.example", "Connection: Upgrade", "Upgrade: tests"))
+            assert visitor.reader.head().status == 101
+            assert house.server.state.http.series.keys() == {("a.example", "GET", 101)}
+        until(lambda: house.server.state.http.connections_open == 0, "it has left")
+        assert [sum(row[:-1]) for row in house.server.state.http.series.values()] == [1]
 
 
 def test_requests_are_counted() -> None:

@@ -124,6 +124,17 @@ def test_read_ready_never_waits(wires: Wires) -> None:
     assert near.read_ready() == b""
 
 
+@pytest.mark.parametrize("ready", [False, True])
+def test_what_follows_a_refused_write_is_no_end(wires: Wires, ready: bool) -> None:
+    near, far = wires.connection("tcp")
+    reset(far)
+    until(near.peer_has_left)
+    with pytest.raises(ConnectionError):
+        near.write(b"too late")
+    with pytest.raises(ConnectionResetError):
+        near.read_ready() if ready else near.read()
+
+
 def test_a_wake_up_without_bytes_is_no_end(wires: Wires) -> None:
     near, far = wires.connection()
     reader = waiting_reader(near)
@@ -523,6 +534,39 @@ def test_nobody_reads_and_nothing_is_asked(wires: Wires) -> None:
     far.sendall(b"unasked")
     until(lambda: not near._armed)
     assert bytes(near.read()) == b"unasked"
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_reader_that_begins_when_there_is_something_to_read(wires: Wires, end: bool) -> None:
+    near, far = wires.connection()
+    came: list[object] = []
+
+    def read(word: str) -> None:
+        came.append(word)
+        came.append(near.read_ready())
+        while came[-1]:
+            came[-1] = bytes(came[-1])  # type: ignore[call-overload]
+            came.append(near.read())
+
+    near.when_readable("a reader", read, "begun")
+    settle()
+    assert not came
+    if not end:
+        far.sendall(b"one")
+        until(lambda: came == ["begun", b"one"])
+        far.sendall(b"two")
+        until(lambda: came == ["begun", b"one", b"two"])
+    far.close()
+    until(lambda: came == (["begun", b""] if end else ["begun", b"one", b"two", b""]))
+
+
+def test_a_reader_that_is_not_to_begin_any_more(wires: Wires) -> None:
+    near, far = wires.connection()
+    near.when_readable("a reader", pytest.fail, "it has begun")
+    near.on_idle = None
+    far.sendall(b"for another")
+    until(lambda: not near._armed)
+    assert bytes(near.read()) == b"for another"
 
 
 def test_on_idle_takes_what_comes_at_rest(wires: Wires) -> None:

@@ -91,6 +91,17 @@ def test_a_visit_and_the_next(wires: Wires, tls: bool) -> None:
         client.read()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("last", [b"", b"the last"])
+def test_the_end_goes_with_the_last_bytes(wires: Wires, tls: bool, last: bytes) -> None:
+    server, client = wires.streams(tls)
+    client.write(b"first, ")
+    client.end(last, LAST)
+    assert take(server, 7 + len(last)) == b"first, " + last
+    assert server.read() == LAST
+    assert client.sent == server.received == 7 + len(last)
+
+
 def test_open_without_bytes(wires: Wires) -> None:
     server, client = wires.streams()
     server.open(Open("http://a"), b"")

@@ -300,7 +300,7 @@ def test_read_ready_at_the_end_of_the_connection(wires: Wires) -> None:
 
 
 @VERSIONS
-@pytest.mark.parametrize("how", ["read", "read_ready", "shutdown_write"])
+@pytest.mark.parametrize("how", ["read", "read_ready", "when_readable", "shutdown_write"])
 def test_bytes_in_one_piece_with_the_end_of_the_handshake(wires: Wires, version: ssl.TLSVersion, how: str) -> None:
     limit(wires.server_context, TLS_1_3)
     limit(wires.client_context, version)
@@ -323,6 +323,16 @@ def test_bytes_in_one_piece_with_the_end_of_the_handshake(wires: Wires, version:
     if how == "read_ready":
         assert connection.read_ready() == b"early"
         assert connection.read_ready() is None
+    elif how == "when_readable":
+        came: list[bytes] = []
+        connection.when_readable("a reader", lambda: came.append(bytes(connection.read_ready() or b"")))
+        until(lambda: came == [b"early"])
+        connection.when_readable("a reader", lambda: came.append(bytes(connection.read_ready() or b"")))
+        settle()
+        assert came == [b"early"]
+        peer.tls.write(b"next")
+        peer.send()
+        until(lambda: came == [b"early", b"next"])
     else:
         assert bytes(connection.read()) == b"early"
     peer.tls.write(b"later")

@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
+from gevent.event import Event
 
 from appliance.client.upstream import Upstreams
 from appliance.transport.connection import Connection
@@ -167,6 +168,53 @@ def test_an_upstream_that_resets(stage: Stage) -> None:
     stage.peer.say("finish")
     stage.open(get("/next", "a"))
     assert stage.answer() == b"/next"
+
+
+@pytest.mark.parametrize("how", ["closes", "resets"])
+def test_a_short_answer_and_its_end_go_together(stage: Stage, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Whether it ended well or not. One record less, and one wake-up at the other end."""
+    ended, carried = Event(), []
+
+    def script(exchange: Exchange) -> None:
+        exchange.send(b"short")
+        exchange.close() if how == "closes" else exchange.reset()
+        ended.set()
+
+    begin = Connection._readable
+
+    def once_it_has_ended(self: Connection) -> None:
+        if self.on_idle is None or ended.is_set():  # till then the loop comes back: the bytes are still there
+            begin(self)
+
+    def write(self: Stream, data: bytes) -> None:
+        carried.append(bytes(data))
+
+    monkeypatch.setattr(Connection, "_readable", once_it_has_ended)
+    monkeypatch.setattr(Stream, "write", write)
+    stage.upstream.scripts["/"] = script
+    stage.open()
+    assert stage.message(BINARY) == b"short"
+    assert stage.message() == {"kind": "finish", "delivered": len(REQUEST), "reset": how == "resets"}
+    assert carried == []
+    stage.peer.say("finish")
+
+
+def test_an_answer_that_does_not_end_at_once_does_not_wait(stage: Stage) -> None:
+    more = Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.send(b"short")
+        assert more.wait(PATIENCE_SECONDS)
+        exchange.send(b", and more")
+        exchange.close()
+
+    stage.upstream.scripts["/"] = script
+    stage.open()
+    assert stage.message(BINARY) == b"short"
+    more.set()
+    assert stage.message(BINARY) == b", and more"
+    assert stage.message()["kind"] == "finish"
+    stage.peer.say("finish")
 
 
 def test_an_upstream_that_takes_no_more(stage: Stage) -> None:
