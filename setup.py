@@ -48,9 +48,10 @@ setup(
     packages=[*find_packages(include=["appliance", "appliance.*"]), "appliance.web"],
     # web/ lies beside the package in a checkout, and inside it once installed.
     package_dir={"appliance.web": "web"},
-    package_data={"appliance": ["py.typed"], "appliance.web": ["*", "*/*", "*/*/*"]},
+    package_data={"appliance": ["py.typed", "transport/*.cnf"], "appliance.web": ["*", "*/*", "*/*/*"]},
     include_package_data=False,
     install_requires=[
+        "brotli>=1.2",  # bodies in the inspector; loaded when one is looked at
         "click>=8.1.7",
         "cryptography>=42",
         "flask>=3,<4",
@@ -58,9 +59,13 @@ setup(
         "gevent-websocket>=0.10.1,<0.11",
         "prometheus-client>=0.20",
         "pyopenssl>=24",
+        'tomli>=2; python_version < "3.11"',
         "websockets>=13",
     ],
-    extras_require={"test": ["coverage>=7", "h11>=0.14", "hypothesis>=6", "mypy>=1.11", "pytest>=8", "ruff>=0.6"]},
+    extras_require={
+        "acme": ["acme>=4", "requests>=2.31"],  # certificates by --letsencrypt-domain
+        "test": ["coverage>=7", "h11>=0.14", "hypothesis>=6", "mypy>=1.11", "pytest>=8", "ruff>=0.6"],
+    },
     entry_points={"console_scripts": ["sluice = appliance.__main__:main"]},
     cmdclass={"build_py": BuildWithCommit, "sdist": SourceWithCommit},
     classifiers=[

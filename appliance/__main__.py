@@ -2,10 +2,13 @@
 
 import sys
 
-from appliance.cli.main import run
+from appliance.transport import ciphers
 
 
 def main() -> None:
+    ciphers.prefer_cheaper()  # before anything loads OpenSSL
+    from appliance.cli.main import run
+
     sys.exit(run(sys.argv[1:]))
 
 

@@ -88,6 +88,20 @@ apt_get() {
         apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" </dev/null >&2
 }
 
+# npm_package NAME VERSION: brings its files to .cache/npm/NAME-VERSION/package, without what it depends on.
+npm_package() {
+    local directory=$cache/npm/$1-$2
+    [[ ! -d $directory/package ]] || return 0
+    command -v npm >/dev/null || install_packages npm
+    say "getting $1 $2"
+    rm -rf -- "$directory.new"
+    mkdir -p -- "$directory.new"
+    (cd -- "$directory.new" && npm pack --silent --cache "$cache/npm/cache" "$1@$2" >/dev/null 2>&1 && tar -xzf ./*.tgz) ||
+        fail "npm could not get $1 $2: is the network there?"
+    rm -rf -- "$directory"
+    mv -- "$directory.new" "$directory"
+}
+
 # make_environment NAME PYTHON REQUIREMENTS...: prints the path of its python. Made anew only when the Python or
 # one of the requirements has changed.
 make_environment() {

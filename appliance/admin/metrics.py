@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import gevent
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -19,10 +21,12 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
+from appliance.admin import presence
 from appliance.transport.tasks import crashes
-from appliance.tunnel.counters import BUCKETS, HttpCounters, Series, SeriesKey
+from appliance.tunnel.counters import BUCKETS, HttpCounters, PortSeries, Series, SeriesKey, TcpCounters
 
 if TYPE_CHECKING:
+    from appliance.certificates.material import Material
     from appliance.server.state import ServerState
 
 # Writing out 2,000 series takes a tenth of a second: after so many, visitors get their turn.
@@ -31,7 +35,8 @@ SERIES_AT_ONCE = 50
 _BOUNDS = [*map(floatToGoString, BUCKETS), "+Inf"]
 _LABELS = ("code", "host", "method")
 
-SamplesOf = Callable[[SeriesKey, Series], Iterable[Sample]]
+Key = TypeVar("Key")
+Row = TypeVar("Row")
 
 
 def create_registry(state: ServerState) -> CollectorRegistry:
@@ -55,29 +60,37 @@ class StateCollector(Collector):
         build = {"version": state.version, "sha": state.sha, "mode": state.mode}
         yield InfoMetricFamily("sluice_build", "Which program this is.", value=build)
         yield from _control_plane(state)
-        if state.mode == "http":
+        planes = _planes(state)
+        if "http" in planes:
             yield from _requests(state.http)
-        yield from _data_plane(state.http)
+        if "tcp" in planes:
+            yield from _ports(state.tcp)
+        yield from _data_plane(state.http, state.tcp)
+        if state.capacity is not None:
+            yield GaugeMetricFamily(
+                "sluice_dataplane_connections_limit",
+                "Visitors' connections that there may be at once; further ones wait.",
+                value=state.capacity.most or math.inf,
+            )
         yield _counter("sluice_task_crashes", "Greenlets that ended unexpectedly.", crashes.count)
-        yield _labelled(
-            GaugeMetricFamily(
-                "sluice_certificate_expiry_timestamp_seconds",
-                "When a certificate ends, in Unix time.",
-                labels=["certificate"],
-            ),
-            state.certificate_expiry.items(),
-        )
+        yield from _certificates(state)
+
+
+def _planes(state: ServerState) -> list[str]:
+    """Which data planes there are: "http", "tcp", or both."""
+    return state.mode.split("+")
 
 
 def _control_plane(state: ServerState) -> Iterator[Metric]:
     sessions = state.sessions()
-    yield GaugeMetricFamily(f"{state.mode}_controlplane_connected_gauge", "Clients connected now.", value=len(sessions))
-    requests = CounterMetricFamily(
-        f"{state.mode}_controlplane_requests", "Requests to the control plane.", labels=["code", "path"]
-    )
-    for (path, code), count in state.control.requests.items():
-        requests.add_metric([str(code), path], count)
-    yield requests
+    for plane in _planes(state):  # one control plane, under the name that the dashboards of each kind know
+        yield GaugeMetricFamily(f"{plane}_controlplane_connected_gauge", "Clients connected now.", value=len(sessions))
+        requests = CounterMetricFamily(
+            f"{plane}_controlplane_requests", "Requests to the control plane.", labels=["code", "path"]
+        )
+        for (path, code), count in state.control.requests.items():
+            requests.add_metric([str(code), path], count)
+        yield requests
     yield _labelled(
         GaugeMetricFamily("sluice_streams", "Streams of all clients, by what they do.", labels=["state"]),
         [
@@ -85,53 +98,106 @@ def _control_plane(state: ServerState) -> Iterator[Metric]:
             ("used", sum(session.streams_used for session in sessions)),
         ],
     )
+    yield presence.versions(sessions)
+    yield presence.missed(sessions)
+    clients = GaugeMetricFamily(
+        "sluice_route_clients", "Clients that serve a name or port now.", labels=["kind", "route"]
+    )
+    clients.samples = _paced(presence.routes(state), presence.route_samples)
+    yield clients
     yield _counter("sluice_reconnects", "Clients that came back.", state.control.reconnects)
     yield _counter("sluice_controlplane_denied", "Requests with a wrong token or none.", state.guard.denied)
 
 
-def _data_plane(http: HttpCounters) -> Iterator[Metric]:
+def _data_plane(http: HttpCounters, tcp: TcpCounters) -> Iterator[Metric]:
+    """Of both kinds together."""
+    ports = tcp.ports.values()
     yield _labelled(
         CounterMetricFamily("sluice_dataplane_bytes", "Bytes in from visitors, out to them.", labels=["direction"]),
-        [("in", http.bytes_in), ("out", http.bytes_out)],
+        [
+            ("in", http.bytes_in + sum(port.bytes_in for port in ports)),
+            ("out", http.bytes_out + sum(port.bytes_out for port in ports)),
+        ],
     )
-    yield GaugeMetricFamily("sluice_dataplane_connections_open", "Visitors connected now.", value=http.connections_open)
-    yield _counter("sluice_dataplane_connections", "Visitors' connections accepted.", http.connections_total)
+    yield GaugeMetricFamily(
+        "sluice_dataplane_connections_open",
+        "Visitors connected now.",
+        value=http.connections_open + sum(port.open for port in ports),
+    )
+    total = http.connections_total + sum(port.total for port in ports)
+    yield _counter("sluice_dataplane_connections", "Visitors' connections accepted.", total)
     yield _labelled(
         CounterMetricFamily("sluice_dataplane_refused", "Visitors turned away.", labels=["reason"]),
-        http.refused.items(),
+        (Counter(http.refused) + Counter(tcp.refused)).items(),
     )
+
+
+def _certificates(state: ServerState) -> Iterator[Metric]:
+    """By the first name of each; of several for the same name the one that is good for longest, for that is in use."""
+    ends = GaugeMetricFamily(
+        "certificate_expiry_timestamp_seconds", "When a certificate ends, in Unix time.", labels=["name", "plane"]
+    )
+    lives = GaugeMetricFamily(
+        "sluice_certificate_lifetime_seconds",
+        "How long a certificate is good for from first to last.",
+        labels=["name", "plane"],
+    )
+    in_use: dict[tuple[str, str], Material] = {}
+    for plane, material in state.certificates():
+        key = material.name, plane
+        if key not in in_use or material.expires > in_use[key].expires:
+            in_use[key] = material
+    for labels, material in in_use.items():
+        ends.add_metric(list(labels), material.expires.timestamp())
+        lives.add_metric(list(labels), (material.expires - material.begins).total_seconds())
+    yield ends
+    yield lives
 
 
 def _requests(http: HttpCounters) -> Iterator[Metric]:
     total = CounterMetricFamily("http_dataplane_requests", "Visitors' requests answered.", labels=_LABELS)
-    total.samples = _paced(http, _count_samples)
+    total.samples = _paced(http.series, _count_samples)
     yield total
     seconds = HistogramMetricFamily(
         "http_dataplane_request_duration_seconds",
         "How long visitors' requests took.",
         labels=_LABELS,
     )
-    seconds.samples = _paced(http, _duration_samples)
+    seconds.samples = _paced(http.series, _duration_samples)
     yield seconds
 
 
-class _PacedSamples:
+def _ports(tcp: TcpCounters) -> Iterator[Metric]:
+    gauge = GaugeMetricFamily("tcp_dataplane_connections_gauge", "Connections open now, by port.", labels=["port"])
+    gauge.samples = _paced(tcp.ports, _open_samples)
+    yield gauge
+    total = CounterMetricFamily("tcp_dataplane_connections", "Connections accepted, by port.", labels=["port"])
+    total.samples = _paced(tcp.ports, _total_samples)
+    yield total
+    carried = CounterMetricFamily(
+        "sluice_tcp_bytes", "Bytes of connections that have ended, by port.", labels=["direction", "port"]
+    )
+    carried.samples = _paced(tcp.ports, _byte_samples)
+    yield carried
+
+
+class _PacedSamples(Generic[Key, Row]):
     """Samples made one series at a time while they are written out, with pauses in which others run."""
 
-    def __init__(self, http: HttpCounters, samples_of: SamplesOf) -> None:
-        self._http = http
+    def __init__(self, table: dict[Key, Row], samples_of: Callable[[Key, Row], Iterable[Sample]]) -> None:
+        self._table = table
         self._samples_of = samples_of
 
     def __iter__(self) -> Iterator[Sample]:
-        for done, (key, row) in enumerate(list(self._http.series.items()), 1):
+        for done, (key, row) in enumerate(list(self._table.items()), 1):
             yield from self._samples_of(key, row)
             if done % SERIES_AT_ONCE == 0:
                 gevent.sleep(0)
 
 
-def _paced(http: HttpCounters, samples_of: SamplesOf) -> list[Sample]:
+def _paced(table: dict[Key, Row], samples_of: Callable[[Key, Row], Iterable[Sample]]) -> list[Sample]:
     # The families are declared to hold a list, and are only ever iterated over.
-    return cast("list[Sample]", _PacedSamples(http, samples_of))
+    return cast("list[Sample]", _PacedSamples(table, samples_of))
 
 
 def _count_samples(key: SeriesKey, row: Series) -> Iterator[Sample]:
@@ -147,6 +213,19 @@ def _duration_samples(key: SeriesKey, row: Series) -> Iterator[Sample]:
         yield Sample(name + "_bucket", {**labels, "le": bound}, count)
     yield Sample(name + "_count", labels, totals[-1])
     yield Sample(name + "_sum", labels, seconds)
+
+
+def _open_samples(port: int, row: PortSeries) -> Iterator[Sample]:
+    yield Sample("tcp_dataplane_connections_gauge", {"port": str(port)}, row.open)
+
+
+def _total_samples(port: int, row: PortSeries) -> Iterator[Sample]:
+    yield Sample("tcp_dataplane_connections_total", {"port": str(port)}, row.total)
+
+
+def _byte_samples(port: int, row: PortSeries) -> Iterator[Sample]:
+    for direction, count in (("in", row.bytes_in), ("out", row.bytes_out)):
+        yield Sample("sluice_tcp_bytes_total", {"direction": direction, "port": str(port)}, count)
 
 
 def _labels(key: SeriesKey) -> dict[str, str]:

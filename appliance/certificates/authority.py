@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import serialization
 
 from appliance.certificates import keyfile
 from appliance.certificates.issue import Pair, issue_server, new_authority, subject_names
-from appliance.certificates.material import Material, fingerprint, names_of, spoken_date
+from appliance.certificates.material import AUTOMATIC, Material, fingerprint, material_of, names_of, spoken_date
+from appliance.certificates.state import find_directory
 from appliance.config.options import ConfigError
 
 AUTHORITY_FILE = "authority.pem"
@@ -27,6 +28,9 @@ SERVER_FILE = "server.pem"
 # An authority this close to its end would issue certificates that die with it: a new one is made.
 AUTHORITY_RESERVE = timedelta(days=90)
 
+# No machine is right that says it is earlier: this program was not written yet.
+EARLIEST = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,20 +38,10 @@ def state_directory(config_path: str | None, environ: Mapping[str, str]) -> Path
     """``--auto-tls-path``, systemd's ``$STATE_DIRECTORY``, or where this user's programs keep their state."""
     if config_path:
         return Path(config_path).expanduser()
-    # systemd separates several by colons (systemd.exec(5)); the first is the unit's main one.
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
-        return Path(given)
-    if os.geteuid() == 0:
-        return Path("/var/lib/sluice")
-    # The XDG base directory specification: relative paths are to be ignored.
-    state_home = environ.get("XDG_STATE_HOME", "")
-    if os.path.isabs(state_home):
-        return Path(state_home, "sluice")
-    home = environ.get("HOME", "")
-    if not os.path.isabs(home):
+    found = find_directory(environ)
+    if found is None:
         raise ConfigError("no place is known for certificates: name a directory with --auto-tls-path")
-    return Path(home, ".local", "state", "sluice")
+    return found
 
 
 def ensure(directory: Path, names: Sequence[str], hostname: str, *, now: datetime | None = None) -> Material:
@@ -100,7 +94,16 @@ def _make(directory: Path, wanted: Sequence[x509.GeneralName], now: datetime) ->
     path = directory / AUTHORITY_FILE
     authority = _read_authority(path, now)
     if authority is None:
+        if now < EARLIEST:
+            raise ConfigError(
+                f"this machine's clock says {spoken_date(now)}: set it, since certificates made now would be of no use"
+            )
         authority = new_authority(now)
+        if path.exists():
+            # Clients trust it; the clock may have been wrong.
+            kept = path.with_name(path.name + ".old")
+            os.replace(path, kept)
+            _log.warning("%s ends soon and is kept as %s: clients must trust the new one", path, kept)
         keyfile.write(path, authority)
         _log.info("new authority in %s, fingerprint %s", path, fingerprint(authority.certificate))
     server = issue_server(authority, wanted, now)
@@ -111,13 +114,25 @@ def _make(directory: Path, wanted: Sequence[x509.GeneralName], now: datetime) ->
 
 
 def _material(path: Path, authority: Pair, server: Pair) -> Material:
-    return Material(
-        certificate_file=path,
-        key_file=path,
-        ca_pem=authority.certificate.public_bytes(serialization.Encoding.PEM),
-        fingerprint=fingerprint(authority.certificate),
-        expires=server.certificate.not_valid_after_utc,
+    return server_material(path, server.certificate, authority.certificate)
+
+
+def server_material(path: Path, server: x509.Certificate, authority: x509.Certificate) -> Material:
+    """What is told of the server's certificate in this file, for those, too, who only look."""
+    return material_of(
+        server,
+        path,
+        path,
+        AUTOMATIC,
+        authority=authority,
+        ca_pem=authority.public_bytes(serialization.Encoding.PEM),
+        renews=_renewal(server),
     )
+
+
+def _renewal(server: x509.Certificate) -> datetime:
+    begins, ends = server.not_valid_before_utc, server.not_valid_after_utc
+    return begins + (ends - begins) * 2 / 3
 
 
 def _read_authority(path: Path, now: datetime) -> Pair | None:
@@ -138,14 +153,12 @@ def _read_authority(path: Path, now: datetime) -> Pair | None:
             "set the clock, or delete the file and a new authority is made"
         )
     if now > ends - AUTHORITY_RESERVE:
-        _log.warning("the authority in %s ends %s: a new one is made", path, spoken_date(ends))
         return None
     return authority
 
 
 def _serves(server: x509.Certificate, authority: Pair, wanted: Sequence[x509.GeneralName], now: datetime) -> bool:
-    begins, ends = server.not_valid_before_utc, server.not_valid_after_utc
-    if not begins <= now < begins + (ends - begins) * 2 / 3:
+    if not server.not_valid_before_utc <= now < _renewal(server):
         return False
     try:
         server.verify_directly_issued_by(authority.certificate)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.certificates.issue import Pair
+from appliance.certificates.state import replace as replace
 from appliance.config.options import ConfigError
 
 LOCK_FILE = "authority.lock"
@@ -57,20 +58,7 @@ def write(path: Path, pair: Pair, *chain: x509.Certificate) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     certificates = [one.public_bytes(serialization.Encoding.PEM) for one in (pair.certificate, *chain)]
-    # One name, not a random one: what a crash leaves behind is overwritten, not piled up.
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(b"".join([key, *certificates]))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace(path, b"".join([key, *certificates]))
 
 
 def check_directory(directory: Path) -> None:
@@ -102,6 +90,16 @@ def locked(directory: Path) -> Iterator[None]:
                 )
             time.sleep(0.02)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Whether we are the one process that holds this lock, until the end of the block. Does not wait."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _try_lock(descriptor)
     finally:
         os.close(descriptor)
 

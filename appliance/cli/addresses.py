@@ -1,6 +1,7 @@
 """Addresses in flags: what is wrong with one is said together with its flag."""
 
 import dataclasses
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -12,7 +13,15 @@ from appliance.config.http_client import HttpClientConfig
 from appliance.config.options import ConfigError
 from appliance.config.tcp_client import TcpClientConfig
 from appliance.config.tcp_server import TcpServerConfig
-from appliance.wire.address import AddressError, ServerUrl, Upstream, parse_server_url, parse_target, parse_upstreams
+from appliance.wire.address import (
+    AddressError,
+    ServerUrl,
+    Upstream,
+    parse_listen,
+    parse_server_url,
+    parse_target,
+    parse_upstreams,
+)
 from appliance.wire.ports import (
     ForwardRules,
     LocalForward,
@@ -54,11 +63,38 @@ def offers_of(config: ClientOptions) -> Offers:
         _parsed("--port", _only_ports, config.port)
         _parsed("--ports", _only_ports, config.ports)
     names = [piece for piece in pieces if piece not in for_ports]
+    if config.offered_ports:
+        bare = next((name for name in names if not re.search("[=/:]", name)), None)
+        if bare is not None:
+            raise ConfigError(
+                f"--upstream {bare!r} beside --port is ambiguous: write http://{bare} for a website, or "
+                f"{config.offered_ports[0]}={bare} for that port"
+            )
     return Offers(
-        _parsed("--upstream", parse_upstreams, map(_absolute, names)),
+        _parsed("--upstream", parse_upstreams, map(absolute, names)),
         _parsed("--upstream", lambda texts: parse_tcp_upstreams(texts, config.offered_ports), for_ports),
         _parsed("--local", parse_local_forwards, config.local),
     )
+
+
+def inspector_address(config: ClientOptions) -> tuple[str, int] | None:
+    """Where a client's page is to listen; None where it has none. Raises ConfigError."""
+    given = config.inspect if isinstance(config, HttpClientConfig) else None
+    if given is None:
+        return None
+    host, port = _parsed("--inspect", lambda text: parse_listen(text, "127.0.0.1"), given)
+    if host != "localhost" and not _is_loopback(host):
+        raise ConfigError(
+            f"--inspect {given}: the page has no log-in, so its address must be this machine's own, like 127.0.0.1:4040"
+        )
+    return host, port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_rules(config: ControlPlaneOptions) -> None:
@@ -89,10 +125,11 @@ def _as_upstream(offer: PortOffer) -> Upstream:
 _relative = re.compile(r"((?:[^=/]*=)?)((?:~|\.\.?)(?:/.*)?)").fullmatch
 
 
-def _absolute(piece: str) -> str:
-    """Directories may be written as in a shell: ./site, name=../site, ~/site."""
+def absolute(piece: str, here: str = "") -> str:
+    """Directories may be written as in a shell: ./site, name=../site, ~/site. `here`: what they start from, else where
+    we are."""
     relative = _relative(piece)
     if relative is None:
         return piece
     path, question, query = relative[2].partition("?")
-    return relative[1] + os.path.abspath(os.path.expanduser(path)) + question + query
+    return relative[1] + os.path.abspath(os.path.join(here, os.path.expanduser(path))) + question + query

@@ -2,12 +2,16 @@
 
 import click
 
+from appliance.cli import program
 from appliance.cli.flags import ConfigCommand
 from appliance.config.build import full_version
+from appliance.config.certificates import CertificatesConfig
 from appliance.config.client import ClientConfig
+from appliance.config.doctor import DoctorConfig
 from appliance.config.file_server import FileServerConfig
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
+from appliance.config.known import KnownConfig
 from appliance.config.server import ServerConfig
 from appliance.config.status import StatusConfig
 from appliance.config.tcp_client import TcpClientConfig
@@ -38,6 +42,7 @@ def http(ctx: click.Context) -> None:
     examples=[
         "head -c 32 /dev/urandom | base64 > token",
         "sluice http server --token-file token --auto-tls-san 203.0.113.7",
+        "sluice http server --token-file token --letsencrypt-domain app.example.com",
         "sluice http server --token-file token --port 80 --data-addr 127.0.0.1",
     ],
 )
@@ -185,6 +190,7 @@ http.add_command(_file_server_command(hidden=True))  # where inlets has it
     examples=[
         "sluice status --url wss://203.0.113.7:8123 --token-file token",
         "sluice status --token-file token --json",
+        "sluice status --token-file token --watch",
     ],
 )
 def status(config: StatusConfig) -> None:
@@ -197,24 +203,97 @@ def status(config: StatusConfig) -> None:
     print_status(config)
 
 
-@sluice.command()
-def version() -> None:
-    """Print the version and the commit it was built from."""
-    click.echo(full_version())
+@sluice.command(
+    cls=ConfigCommand,
+    config_class=CertificatesConfig,
+    examples=[
+        "sluice certificates",
+        "sluice certificates --url wss://203.0.113.7:8123 --token-file token",
+    ],
+)
+def certificates(config: CertificatesConfig) -> None:
+    """List a server's certificates, and the fingerprint of its authority.
 
-
-@sluice.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the completion script of a shell.
-
-    For bash: source <(sluice completion bash)
+    Without --url those that the server on this machine keeps: of its own authority, and of Let's Encrypt. With --url
+    all that a running server has in use, also those brought from elsewhere.
     """
-    from click.shell_completion import get_completion_class
+    from appliance.cli.certificates import print_certificates
 
-    completion_class = get_completion_class(shell)
-    assert completion_class is not None  # click knows these three
-    click.echo(completion_class(sluice, {}, "sluice", "_SLUICE_COMPLETE").source())
+    print_certificates(config)
+
+
+@sluice.command(
+    cls=ConfigCommand,
+    config_class=KnownConfig,
+    examples=[
+        "sluice trust --url wss://203.0.113.7:8123",
+        "sluice trust --list",
+        "sluice trust --url wss://203.0.113.7:8123 --forget",
+    ],
+)
+def trust(config: KnownConfig) -> None:
+    """Show how a server is known here, and trust it as it is now.
+
+    A client remembers the authority of each server, and refuses another one until it is accepted here: after a look at
+    `sluice certificates` on the server. Exits 1 when that is not done.
+    """
+    from appliance.cli.trust import trust as run_trust
+
+    run_trust(config)
+
+
+@sluice.group("config", invoke_without_command=True)
+@click.pass_context
+def config_files(ctx: click.Context) -> None:
+    """Look at configuration files, as --config reads them."""
+    _help_unless_called(ctx)
+
+
+@config_files.command("check")
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config_check(file: str, as_json: bool) -> None:
+    """Say what a file runs, or what is wrong with it.
+
+    Exits 2 when something is: in the file, or in what it names.
+    """
+    from appliance.cli.checking import check
+
+    check(file, as_json)
+
+
+@config_files.command("show")
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config_show(file: str, as_json: bool) -> None:
+    """Print all settings that are in force with a file, defaults too."""
+    from appliance.cli.checking import show
+
+    show(file, as_json)
+
+
+@sluice.command(
+    cls=ConfigCommand,
+    config_class=DoctorConfig,
+    examples=[
+        "sluice doctor --config /etc/sluice/server.toml",
+        "sluice doctor --url wss://203.0.113.7:8123 --token-file token",
+        "sluice doctor --name tunnel.example.com",
+    ],
+)
+def doctor(config: DoctorConfig) -> None:
+    """Look for what keeps a tunnel from working, and say how to mend it.
+
+    Looks at this machine; with --config at all that a server or client needs, with --url at a server. Without either,
+    at the files in /etc/sluice that are there. Changes nothing. Exits 1 when something is wrong.
+    """
+    from appliance.cli.doctor.rounds import doctor as run_doctor
+
+    run_doctor(config)
+
+
+for command in (program.version, program.completion, program.man):
+    sluice.add_command(command)
 
 
 def _help_unless_called(ctx: click.Context) -> None:

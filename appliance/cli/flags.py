@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from appliance.config.options import Option, flag, options_of, parse_boolean, parse_duration
+from appliance.cli import given
+from appliance.config.options import ConfigError, Option, flag, options_of, parse_boolean, parse_duration
+from appliance.config.origin import Origin
 from appliance.config.shared import GROUPS, HELP, LicenceOptions
+
+_ARGUMENTS = "sluice.arguments"
+_PATHS = {"FILE": "file", "DIR": "dir", "DIRECTORY": "dir"}  # what shells complete, by the metavar
 
 
 class ConfigCommand(click.Command):
@@ -20,6 +26,7 @@ class ConfigCommand(click.Command):
         self.examples = examples
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, self._split_short(args))
 
     def _split_short(self, args: list[str]) -> list[str]:
@@ -36,11 +43,29 @@ class ConfigCommand(click.Command):
         return pieces
 
     def invoke(self, ctx: click.Context) -> Any:
-        config = self.config_class(**{name: _value(given) for name, given in ctx.params.items()})
+        config = given.config_of(ctx, self.config_class, lambda: self._again(ctx))
         if isinstance(config, LicenceOptions) and config.licence_given:
             click.echo("No licence is needed: the licence flag is ignored.", err=True)
+        if getattr(config, "generate", ""):
+            from appliance.cli.generate.formats import print_generated
+
+            return print_generated(config)
         assert self.callback is not None
-        return ctx.invoke(self.callback, config)
+        with getattr(config, "origin", Origin()).locating():
+            return ctx.invoke(self.callback, config)
+
+    def _again(self, ctx: click.Context) -> Any:
+        """The config of the same arguments, with the files that they name as they are now. Raises ConfigError."""
+        try:
+            with self.make_context(ctx.info_name, list(ctx.meta[_ARGUMENTS]), parent=ctx.parent) as again:
+                return given.config_of(again, self.config_class, lambda: self._again(ctx))
+        except click.UsageError as error:
+            raise ConfigError(error.format_message().rstrip(".")) from None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Old names of flags work, and nobody is to learn them."""
+        old = {name for param in self.params if isinstance(param, Flag) for name in param.described.aliases}
+        return [item for item in super().shell_complete(ctx, incomplete) if item.value not in old]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in GROUPS}
@@ -67,18 +92,24 @@ class Flag(click.Option):
         required = field.default is dataclasses.MISSING
         names = [name for name in (described.short, flag(field.name), *described.aliases) if name]
         behaviour: dict[str, Any] = {} if required else {"default": field.default}
+        behaviour |= {"envvar": described.environment, "show_envvar": described.environment is not None}
         if field_type is bool:
             # With a value or without: --auto-tls, --auto-tls=false.
             behaviour |= {"is_flag": False, "flag_value": "true", "type": BOOLEAN}
         elif typing.get_origin(field_type) is tuple:
             behaviour |= {"multiple": True, "type": str}
         elif described.unit == "seconds":
-            behaviour |= {"type": DURATION}
+            behaviour |= {"type": DURATION_OR_NEVER if described.minimum == 0 else DURATION}
         elif described.choices:
-            behaviour |= {"type": click.Choice(described.choices)}
+            behaviour |= {"type": Choice(described.choices)}
+        elif described.bare is not None:
+            behaviour |= {"is_flag": False, "flag_value": described.bare, "type": str}
         else:
             behaviour |= {"type": int if field_type is int else float if field_type is float else str}
-        super().__init__([field.name, *names], required=required, hidden=described.hidden, **behaviour)
+        if field.name == "config":
+            behaviour |= {"is_eager": True, "callback": given.read_file}
+        behaviour |= {"required": required, "hidden": described.hidden, "help": described.help}
+        super().__init__([field.name, *names], **behaviour)
         self.described = described
         self.field_default = field.default
 
@@ -88,11 +119,22 @@ class Flag(click.Option):
         left = ", ".join(filter(None, (self.described.short, flag(self.name or ""))))
         if isinstance(self.type, Boolean):
             left += "[=false]" if self.field_default is True else ""
+        elif self.described.bare is not None:
+            left += f"[={self.described.metavar or 'TEXT'}]"
         else:
             left += f" {self.described.metavar or 'TEXT'}"
         notes = filter(None, (self._shown_default(), "repeatable" if self.multiple else ""))
         text = "; ".join(notes)
         return left, self.described.help + (f"  [{text}]" if text else "")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        metavar = self.described.metavar or ""
+        if metavar in _PATHS:
+            return [CompletionItem(incomplete, type=_PATHS[metavar])]
+        words = [word for word in metavar.split("|") if word.islower()]
+        return super().shell_complete(ctx, incomplete) or [
+            CompletionItem(word) for word in words if word.startswith(incomplete)
+        ]
 
     def _shown_default(self) -> str:
         if self.required:
@@ -119,13 +161,41 @@ class Boolean(click.ParamType):
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
+
+
+class Choice(click.ParamType):
+    """One of some words; "" among them is for leaving the flag out."""
+
+    name = "choice"
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = value.strip().lower()
+        if word not in self.words:
+            self.fail(f"{value!r} is none of {', '.join(filter(None, self.words))}", param, ctx)
+        return word
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.words if word and word.startswith(incomplete)]
+
 
 class Duration(click.ParamType):
+    """`never`: whether there may be none, which is 0 and is written "never", too."""
+
     name = "duration"
+
+    def __init__(self, never: bool = False) -> None:
+        self.never = never
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
+        if self.never and value.strip().lower() in ("never", "off"):
+            return 0.0
         try:
             return parse_duration(value)
         except ValueError as error:
@@ -134,16 +204,9 @@ class Duration(click.ParamType):
 
 BOOLEAN = Boolean()
 DURATION = Duration()
+DURATION_OR_NEVER = Duration(never=True)
 
 
 def flags_of(config_class: type) -> list[click.Parameter]:
     types = typing.get_type_hints(config_class)
     return [Flag(field, described, types[field.name]) for field, described in options_of(config_class)]
-
-
-def _value(given: Any) -> Any:
-    """Lists may also be written with commas."""
-    if not isinstance(given, tuple):
-        return given
-    pieces = (piece.strip() for text in given for piece in text.split(","))
-    return tuple(piece for piece in pieces if piece)

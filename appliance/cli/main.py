@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from appliance.cli.commands import sluice
+from appliance.cli.terminal import COMPLETING, RED, paint
 from appliance.config.options import ConfigError
 
 EXIT_CRASHED = 1
@@ -19,6 +20,10 @@ _log = logging.getLogger(__name__)
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``sluice`` with these arguments; its exit code. Never raises, never prints a traceback unasked."""
+    if COMPLETING in os.environ:
+        from appliance.cli.completing import register
+
+        register()
     try:
         code = sluice.main(args=list(arguments), prog_name="sluice", standalone_mode=False)
         sys.stdout.flush()
@@ -43,5 +48,5 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    click.echo(f"{paint('Error:', RED, sys.stderr)} {' '.join(message.split())}", err=True)
     return code

@@ -1,8 +1,10 @@
 """The answer of ``GET /status`` as text for people. Pure: what is now is an argument."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+
+from appliance.cli.tables import shown, table
 
 _HEADINGS = ("Client ID", "Remote Address", "Connected", "Upstreams")
 _WIDTHS = (32, 20, 10, 0)  # at least: columns stay where they are while clients come and go
@@ -25,13 +27,17 @@ def render(answer: Mapping[str, Any], now: datetime) -> str:
     info, clients = answer["info"], answer["clients"]
     lines = [
         "Server info:",
-        f"Hostname:       {_shown(info.get('hostname'))}",
+        f"Hostname:       {shown(info.get('hostname'))}",
         f"Process uptime: {_since(info.get('startTime'), now, ' ago')}",
-        f"Mode:           {_shown(info.get('mode'))}",
-        f"Version:        {_shown(info.get('version'))} {_shown(info.get('sha'))}",
+        f"Mode:           {shown(info.get('mode'))}",
+        f"Version:        {shown(info.get('version'))} {shown(info.get('sha'))}",
         "",
         "Connected clients:",
-        *(_table([_row(client, now) for client in clients]) if clients else ["No clients connected."]),
+        *(
+            table(_HEADINGS, [_row(client, now) for client in clients], _WIDTHS)
+            if clients
+            else ["No clients connected."]
+        ),
     ]
     return "\n".join(lines)
 
@@ -47,21 +53,13 @@ def spoken_age(age: timedelta) -> str:
 
 
 def _row(client: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
-    upstreams = ", ".join(_shown(upstream) for upstream in client.get("upstreams") or ())
+    upstreams = ", ".join(shown(upstream) for upstream in client.get("upstreams") or ())
     return (
-        _shown(client.get("clientID")),
-        _shown(client.get("remoteAddr")),
+        shown(client.get("clientID")),
+        shown(client.get("remoteAddr")),
         _since(client.get("since"), now),
         upstreams,
     )
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    table = (_HEADINGS, *rows)
-    columns = zip(*table, strict=True)
-    widths = [max(least, *(len(cell) for cell in column)) for least, column in zip(_WIDTHS, columns, strict=True)]
-    for row in table:
-        yield " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _since(moment: Any, now: datetime, suffix: str = "") -> str:
@@ -69,9 +67,3 @@ def _since(moment: Any, now: datetime, suffix: str = "") -> str:
         return spoken_age(now - datetime.fromisoformat(moment)) + suffix
     except (TypeError, ValueError):
         return "unknown"
-
-
-def _shown(value: Any) -> str:
-    """A server, or a client of it, must not be able to move the cursor of who asks."""
-    text = "unknown" if value is None or value == "" else str(value)
-    return "".join(sign if sign.isprintable() else "?" for sign in text)

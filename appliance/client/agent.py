@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import logging
+import math
+import os
 import random
 import secrets
-import signal
-import ssl
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import gevent
-from gevent import Timeout, get_hub
+from gevent import get_hub
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 from greenlet import getcurrent
 
+from appliance.certificates.trust import Distrusted, Trust
+from appliance.client.attachment import Attachment, Draining
 from appliance.client.forwards import LocalForwards
 from appliance.client.upstream import OpenDirectory, Upstreams
 from appliance.config.build import VERSION
@@ -27,25 +28,24 @@ from appliance.transport import descriptors, tasks
 from appliance.transport.channel import Channel
 from appliance.transport.connection import Connection, TimedOut
 from appliance.transport.dial import Dialer, Refused, Untrusted, fetch_ca
-from appliance.transport.stream import Stream
 from appliance.transport.tls import client_context
-from appliance.tunnel.carrier import Carrier
-from appliance.tunnel.pool import Pool
 from appliance.wire import frames, messages
 from appliance.wire.address import ServerUrl, Upstream
 from appliance.wire.frames import FrameError
-from appliance.wire.messages import Drain, Evicted, Grow, Hello, MessageError, Offer, OfferedPort, Served, Welcome
+from appliance.wire.messages import Hello, MessageError, Offer, OfferedPort, Update
 from appliance.wire.ports import LocalForward
+
+if TYPE_CHECKING:
+    from appliance.client.inspection import Inspection
+    from appliance.tunnel.inspector.store import Inspector
 
 FIRST_PAUSE_SECONDS = 0.5
 MOST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 20.0  # a session that lasted this long was a good one: the next pause is short again
-DIALS_AT_ONCE = 16
 UNHEARD_SECONDS = 20.0  # until the server has said how often it is heard
-WELCOME_SECONDS = 15.0
-GRACE_SECONDS = 5.0  # for requests under way when the client stops
+AT_ONCE_SECONDS = 0.1  # within which clients come back when their server has said that it goes away
+PARTING_SECONDS = 1.0  # that a server has to close the idle streams of a client that stops
 RESERVED_DESCRIPTORS = 64
-WARM_FORWARDS = 2  # idle streams kept open for local forwards
 
 log = logging.getLogger("sluice.client")
 
@@ -61,6 +61,7 @@ class Agent:
         upstreams: tuple[Upstream, ...],
         open_directory: OpenDirectory,
         local_forwards: tuple[LocalForward, ...] = (),
+        inspector: Inspector | None = None,
     ) -> None:
         self._config = config
         self._url = url
@@ -75,59 +76,102 @@ class Agent:
             getattr(config, "upstream_insecure", False),
         )
         self._client_id = config.client_id or secrets.token_hex(16)
-        if len(messages.encode(self._hello())) > messages.MAX_CONTROL_BYTES:
-            raise ConfigError(f"--upstream: {len(upstreams)} are too many for one client: start a second one for some")
+        self._inspection: Inspection | None = None
+        if inspector is not None:
+            from appliance.client.inspection import Inspection  # here, for most clients have none
+
+            self._inspection = Inspection(inspector, self._client_id, self._upstreams)
+        self._check_size()
         self._most_streams = max(16, (descriptors.raise_limit() - RESERVED_DESCRIPTORS) // 2)
         self._forwards = LocalForwards(local_forwards, config.local_addr, self._most_streams)
+        self._trust = Trust(config, url, os.environ, log.log) if url.scheme == "wss" else None
         self._dialer: Dialer | None = None
         self._attachment: Attachment | None = None
         self._dialling: Any = None  # the greenlet that dials
+        self._attachments: WeakSet[Attachment] = WeakSet()  # also of sessions that are over, while streams are left
         self._stopping = Event()
+        self._hurry = False  # the server has said that it goes away: it may be back at once
+        self._hurried = -math.inf  # when, last
+        self._woken = Event()  # there is a reason to try again now
+        self.status = "starting"
+
+    @property
+    def grace(self) -> float:
+        """Seconds that what is under way has when the client stops."""
+        return self._config.grace
 
     def stop(self) -> None:
-        """End the session and `run`; requests under way have GRACE_SECONDS."""
+        """End the session and `run`; what is under way has `grace` seconds."""
         self._stopping.set()
-        if self._attachment is not None:
-            self._attachment.close("the client is stopping")
-        elif self._dialling is not None:
+        self._woken.set()
+        self._forwards.close()
+        for attachment in tuple(self._attachments):
+            attachment.close("the client is stopping", gently=True)
+        if self._dialling is not None:
             get_hub().loop.run_callback(self._break_off, self._dialling)
 
     def _break_off(self, dialling: Any) -> None:
         if self._dialling is dialling:  # still there, and not further on meanwhile
             dialling.throw(ConnectionAbortedError("the client is stopping"))
 
-    def run(self) -> None:
+    def run(self, *started: Callable[[], None]) -> None:
         """Connect, and again whenever the session ends, with growing, jittered pauses, for ever.
 
-        Raises ConfigError for a local port that cannot be listened on.
+        `started`: called once local ports are open. Raises ConfigError for one that cannot be listened on.
         """
         self._forwards.start()
         try:
+            for call in started:
+                call()
             self._run()
+            self._part()
         finally:
             self._forwards.stop()
+            if self._inspection is not None:
+                self._inspection.stop()
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
+            self._hurry = False
+            self._woken.clear()
             reason = self._attempt()
             if self._stopping.is_set():
                 return
+            self.status = f"not connected: {reason}"
+            if self._hurry and time.monotonic() - self._hurried > STEADY_SECONDS:  # not again and again
+                self._hurried, pause = time.monotonic(), FIRST_PAUSE_SECONDS
+                log.info("%s; connecting again", reason)
+                self._stopping.wait(random.uniform(0.0, AT_ONCE_SECONDS))
+                continue
             if time.monotonic() - began > STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             seconds = pause * random.uniform(0.5, 1.0)
             log.warning("%s; next try in %.1f s", reason, seconds)
-            self._stopping.wait(seconds)
-            pause = min(pause * 2, MOST_PAUSE_SECONDS)
+            if self._woken.wait(seconds):
+                pause = FIRST_PAUSE_SECONDS
+            else:
+                pause = min(pause * 2, MOST_PAUSE_SECONDS)
+
+    def _part(self) -> None:
+        """Let what is under way end, within limits."""
+        attachments = tuple(self._attachments)
+        quiet = [self._forwards.quiet, *(attachment.quiet for attachment in attachments)]
+        began = time.monotonic()
+        gevent.wait(quiet, min(PARTING_SECONDS, self.grace))
+        for attachment in attachments:
+            attachment.close_idle()  # the server has gone, or has not heard
+        gevent.wait(quiet, max(0.0, began + self.grace - time.monotonic()))
+        for attachment in attachments:
+            attachment.cut_off()
 
     def _attempt(self) -> str:
         """One session from dial to end; returns why it ended."""
         try:
             self._dialling = getcurrent()
             try:
-                dialer = self._dialer = self._dialer or self._new_dialer()
-                connection, early = dialer.open("/connect")
+                dialer, connection, early = self._connect()
             finally:
                 self._dialling = None
             if self._stopping.is_set():
@@ -135,24 +179,38 @@ class Agent:
                 return "the client is stopping"
             return self._session(dialer, connection, early)
         except Untrusted as error:
-            self._dialer = None  # its authority may have changed: ask again
-            return f"{error}; its names come from --auto-tls-san or --tls-cert of the server"
+            return f"{error}; {self._trust.advice(error.code)}" if self._trust else str(error)
+        except Distrusted as error:
+            return str(error)
         except Refused as error:
             if error.status == 401:
                 return f"{self._url.authority} refuses the token: check --token-file"
+            if error.status == 503:
+                return f"{self._url.authority}: {error}"
             return f"{self._url.authority} refuses this client: {error}"
         except OSError as error:
             return f"no connection to {self._url.authority}: {error.strerror or error}"
 
+    def _connect(self) -> tuple[Dialer, Connection, bytes]:
+        """The control channel's connection. Whom to trust is found out anew where what was trusted before is gone."""
+        before = self._dialer
+        dialer = self._dialer = before or self._new_dialer()
+        try:
+            connection, early = dialer.open("/connect")
+        except (Untrusted, Distrusted):
+            self._dialer = None
+            if before is None:
+                raise
+            return self._connect()
+        return dialer, connection, early
+
     def _new_dialer(self) -> Dialer:
-        url, config = self._url, self._config
-        context: ssl.SSLContext | None = None
-        if url.scheme == "wss":
-            ca = None
-            if config.auto_tls and not config.insecure and not url.public:
-                ca = _authority_of(url)
-            context = client_context(ca, verify=not config.insecure)
-        return Dialer(url, self._token, context)
+        trust = self._trust
+        if trust is None:
+            return Dialer(self._url, self._token, None)
+        authorities = trust.decide(_authority_of(self._url) if trust.asks else None)
+        context = client_context(authorities, verify=trust.verifies)
+        return Dialer(self._url, self._token, context, trust.remember)
 
     def _session(self, dialer: Dialer, connection: Connection, early: bytes) -> str:
         try:
@@ -163,177 +221,93 @@ class Agent:
             connection.close()
             return f"the server broke the protocol: {error}"
         attachment = self._attachment = Attachment(channel, dialer, self._upstreams, self._most_streams, self._forwards)
+        attachment.inspection = self._inspection
+        self._attachments.add(attachment)
+        draining = False
         try:
             channel.send(self._hello())
             attachment.serve(self._welcomed)
+        except Draining as error:
+            draining = self._hurry = True
+            tasks.spawn("leaving session", self._see_out, attachment, dialer)
+            return f"the server is going away ({error})"
         except (FrameError, MessageError) as error:
             channel.close(frames.PROTOCOL_ERROR, str(error))
             return f"the server broke the protocol: {error}"
+        except TimedOut:
+            attachment.cut_off()  # else its visitors' upstreams would wait for bytes for a long time
+            return "the session has ended: the server is heard no more"
         except OSError as error:
             return f"the session has ended: {error.strerror or error}"
         finally:
-            attachment.close("")
+            if not draining:
+                attachment.close("")
             dialer.forget()
-            if self._stopping.is_set():
-                gevent.wait((attachment.quiet, self._forwards.quiet), GRACE_SECONDS)
-                attachment.cut_off()
             self._attachment = None
 
-    def _hello(self) -> Hello:
+    def _see_out(self, attachment: Attachment, dialer: Dialer) -> None:
+        """A session whose server goes away: what is under way ends in it, while another one is looked for."""
+        try:
+            attachment.see_out()
+        except TimedOut:
+            attachment.cut_off()
+        except (OSError, FrameError, MessageError) as error:
+            log.debug("the session that was left has ended: %s", error)
+        finally:
+            attachment.close("")
+            dialer.forget()
+            if self._attachment is None:
+                self._woken.set()  # the server has gone, so the next one may be there
+
+    # Changes while it runs
+
+    def offer(self, upstreams: tuple[Upstream, ...], config: ClientOptions) -> None:
+        """From now on, offer these, and deal with them as `config` says. Raises ConfigError, and changes nothing."""
+        former = self._declared, self._host_header
+        self._declared, self._host_header = upstreams, getattr(config, "host_header", None) or ""
+        try:
+            self._check_size()
+        except ConfigError:
+            self._declared, self._host_header = former
+            raise
+        self._upstreams.declare(upstreams, config)
+        if self._attachment is not None and former != (self._declared, self._host_header):
+            self._attachment.update(Update(*self._offers()))
+            self._say_offers()
+
+    def use(self, config: ClientOptions, token: str) -> None:
+        """From now on, connect with this token; `config` differs in what can change while the client runs."""
+        self._config = config
+        if token != self._token:
+            self._token = token
+            if self._dialer is not None:
+                self._dialer.use_token(token)
+        if self._attachment is None:
+            self._woken.set()  # what kept us from connecting may have been just that
+
+    def _check_size(self) -> None:
+        if len(messages.encode(self._hello())) > messages.MAX_CONTROL_BYTES:
+            raise ConfigError(
+                f"--upstream: {len(self._declared)} are too many for one client: start a second one for some"
+            )
+
+    def _offers(self) -> tuple[tuple[Offer, ...], tuple[OfferedPort, ...]]:
         names = [Offer(it.pattern, it.target, self._host_header) for it in self._declared if not it.port_offered]
         ports = [OfferedPort(it.port_offered, it.target) for it in self._declared if it.port_offered]
-        return Hello(self._client_id, VERSION, tuple(names), tuple(ports))
+        return tuple(names), tuple(ports)
+
+    def _hello(self) -> Hello:
+        return Hello(self._client_id, VERSION, *self._offers())
 
     def _welcomed(self) -> None:
         log.info("connected to %s as %s", self._url, self._client_id)
+        self.status = f"connected to {self._url}"
+        self._say_offers()
+
+    def _say_offers(self) -> None:
         for upstream in self._declared:
             offer = f"port {upstream.port_offered}" if upstream.port_offered else upstream.pattern or "any name"
             log.info("  %s -> %s", offer, upstream.target)
-
-
-class Attachment:
-    """One session as the client knows it: the control channel, and the streams that belong to it.
-
-    `quiet`: set while there are no streams.
-    """
-
-    def __init__(
-        self, channel: Channel, dialer: Dialer, upstreams: Upstreams, most: int, forwards: LocalForwards
-    ) -> None:
-        self._channel = channel
-        self._dialer = dialer
-        self._upstreams = upstreams
-        self._most = most
-        self._forwards = forwards
-        # The streams that this side opens; the server's pool has those that it opens.
-        self._pool = Pool(self._grow_forwards, self._fault, WARM_FORWARDS if forwards else 0, most)
-        self._carriers: set[Carrier] = set()
-        self._dialling = 0
-        self._gate = BoundedSemaphore(DIALS_AT_ONCE)
-        self._fields: dict[str, str] = {}
-        self._over = False
-        self.over = Event()
-        self.quiet = Event()
-        self.quiet.set()
-
-    def serve(self, welcomed: Callable[[], None]) -> NoReturn:
-        """Do as the server asks until the channel ends, which raises what ended it."""
-        # Not the channel's deadline, which anything that is heard puts off.
-        with Timeout(WELCOME_SECONDS, TimedOut(errno.ETIMEDOUT, "the server did not say welcome in time")):
-            message = self._channel.receive()
-        if not isinstance(message, Welcome):
-            raise MessageError("the server did not say welcome")
-        self._fields = {"Sluice-Session": message.session, "Sluice-Secret": message.secret}
-        self._channel.expect(message.heartbeat)
-        self._grow(message.streams)
-        if self._forwards:
-            self._forwards.pool = self._pool
-            self._pool.top_up()
-            tasks.spawn("heartbeat", self._beat, message.heartbeat)
-        welcomed()
-        while True:
-            message = self._channel.receive()
-            if isinstance(message, Grow):
-                self._grow(message.count)
-            elif isinstance(message, Served):
-                for refusal in message.refused:
-                    log.error("the server does not serve %s: %s", refusal.offer, refusal.reason)
-            elif isinstance(message, Evicted):
-                raise ConnectionError(f"the server has ended the session: {message.reason}")
-            elif isinstance(message, Drain):
-                raise ConnectionError(f"the server is going away: {message.reason}")
-            else:
-                raise MessageError("welcome came twice")
-
-    def close(self, reason: str) -> None:
-        """End the channel and idle streams; what carries a visitor goes on until the server ends it."""
-        self._over = True
-        self.over.set()
-        self._pool.close()
-        if self._forwards.pool is self._pool:
-            self._forwards.pool = None
-        self._channel.close(frames.GOING_AWAY, reason)
-        for carrier in tuple(self._carriers):
-            if carrier.idle:
-                carrier.close()
-
-    def cut_off(self) -> None:
-        """End what still carries a visitor."""
-        for carrier in tuple(self._carriers):
-            carrier.close()
-
-    def _grow(self, count: int) -> None:
-        count = min(count, self._most - len(self._carriers) - self._dialling)
-        for _ in range(count):
-            self._dialling += 1
-            tasks.spawn("stream", self._stream)
-
-    def _stream(self) -> None:
-        try:
-            with self._gate:
-                if self._over:
-                    return
-                connection, early = self._dialer.open("/stream", self._fields)
-        except OSError as error:
-            if not self._over:
-                # The server asks again for what it misses.
-                log.warning("a stream was not opened: %s", error.strerror or error)
-            return
-        finally:
-            self._dialling -= 1
-        if self._over:
-            connection.close()
-            return
-        try:
-            stream = Stream(connection, server=False, plain=self._dialer.plain, early=early)
-        except FrameError as error:
-            log.warning("the server broke the protocol on a stream: %s", error)
-            connection.close()
-            return
-        carrier = Carrier(stream, self._upstreams.dial)
-        self._carriers.add(carrier)
-        self.quiet.clear()
-        try:
-            carrier.serve()
-        finally:
-            self._carriers.discard(carrier)
-            if not self._carriers:
-                self.quiet.set()
-
-    # Local forwards
-
-    def _grow_forwards(self, count: int) -> None:
-        for _ in range(count):
-            tasks.spawn("forward", self._forward_stream)
-
-    def _forward_stream(self) -> None:
-        try:
-            with self._gate:
-                if self._over:
-                    return
-                connection, early = self._dialer.open("/stream", self._fields | {"Sluice-Direction": "forward"})
-        except OSError as error:
-            if not self._pool.closed:
-                log.error("no stream for local forwards: %s", error.strerror or error)
-            if isinstance(error, Refused) and error.status == 403:
-                self._pool.close()  # the server does not forward: nobody shall wait, or ask again
-            return
-        try:
-            stream = Stream(connection, server=False, plain=self._dialer.plain, early=early, opener=True)
-        except FrameError as error:
-            self._fault(error)
-            connection.close()
-            return
-        if not self._pool.add(stream):
-            connection.close()
-
-    def _fault(self, error: Exception) -> None:
-        """The server broke the protocol on a stream that we opened: the session ends. Must not wait."""
-        self._channel.close(frames.PROTOCOL_ERROR, str(error))
-
-    def _beat(self, heartbeat_seconds: float) -> None:
-        while not self.over.wait(heartbeat_seconds):
-            self._pool.beat(heartbeat_seconds)
 
 
 def _authority_of(url: ServerUrl) -> str | None:
@@ -344,21 +318,3 @@ def _authority_of(url: ServerUrl) -> str | None:
         if error.status != 404:
             raise
         return None
-
-
-def run(agent: Agent) -> None:
-    """Serve until SIGINT or SIGTERM; a second one ends at once."""
-    signalled = Event()
-
-    def on_signal() -> None:
-        if signalled.is_set():
-            raise SystemExit(130)
-        signalled.set()
-        agent.stop()
-
-    watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        agent.run()
-    finally:
-        for watcher in watchers:
-            watcher.cancel()

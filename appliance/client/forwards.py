@@ -27,6 +27,9 @@ class _Way:
     pool: Pool
     target: str
 
+    def reached(self) -> None:
+        """Nobody asks."""
+
 
 class LocalForwards:
     """Listens from `start` to `stop`. `most`: connections at once.
@@ -65,11 +68,15 @@ class LocalForwards:
             self._acceptors.append(acceptor)
             log.info("%s leads to %s in the server's network", where, join_host_port(forward.host, forward.port))
 
-    def stop(self) -> None:
-        """Stop listening, and cut off what is still open."""
+    def close(self) -> None:
+        """Stop listening; what is open goes on."""
         for acceptor in self._acceptors:
             acceptor.stop()
         self._acceptors.clear()
+
+    def stop(self) -> None:
+        """Stop listening, and cut off what is still open."""
+        self.close()
         for passage in tuple(self._passages):
             passage.end()
 

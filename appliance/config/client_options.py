@@ -4,21 +4,24 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from appliance.config.generate import GenerateOptions
 from appliance.config.options import ConfigError, check_ranges, listen_host, option
+from appliance.config.origin import ConfigFileOptions
 from appliance.config.shared import (
+    GRACE,
     LOCAL,
     SECONDS,
     SERVER,
-    TLS,
     UPSTREAMS,
     LicenceOptions,
     LogOptions,
     TokenOptions,
 )
+from appliance.config.trust import TrustOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientOptions(TokenOptions, LogOptions, LicenceOptions):
+class ClientOptions(TokenOptions, TrustOptions, LogOptions, ConfigFileOptions, GenerateOptions, LicenceOptions):
     """``nothing_given``: what is said to who gives a client nothing to do."""
 
     nothing_given: ClassVar[str] = ""
@@ -51,15 +54,17 @@ class ClientOptions(TokenOptions, LogOptions, LicenceOptions):
     upstream_timeout: float = option(
         10.0, **SECONDS | {"maximum": 3600.0}, help="Time an upstream has to accept a connection."
     )
-
-    auto_tls: bool = option(True, group=TLS, help="Fetch and trust the server's own authority.")
-    insecure: bool = option(False, group=TLS, help="Accept any certificate of the server.")
+    grace: float = option(
+        30.0, **GRACE, help="Time that what is under way has to end when the client stops: requests, connections."
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "local_addr", listen_host(self.local_addr, "local_addr"))
         check_ranges(self)
+        self.check_generate()
         if not self.url.strip():
             raise ConfigError("--url is empty: give the server's address, like wss://203.0.113.7:8123")
+        self.check_trust(self.url)
         if not any(text.strip() for text in (*self.upstream, *self.offered_ports, *self.local)):
             raise ConfigError(self.nothing_given)
         if self.client_id is not None and not re.fullmatch(r"[0-9a-f]{32}", self.client_id):

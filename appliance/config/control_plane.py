@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from appliance.config.generate import GenerateOptions
 from appliance.config.options import ConfigError, check_networks, check_ranges, listen_host, option
+from appliance.config.origin import ConfigFileOptions
 from appliance.config.shared import (
     ACCESS,
+    GRACE,
     LIMITS,
     LISTENING,
     PORT,
@@ -20,7 +23,7 @@ from appliance.config.shared import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlPlaneOptions(TokenOptions, LogOptions, LicenceOptions):
+class ControlPlaneOptions(TokenOptions, LogOptions, ConfigFileOptions, GenerateOptions, LicenceOptions):
     """``mode``: what visitors may speak, as ``/status`` says it. A server's config fills it in."""
 
     mode: ClassVar[str] = ""
@@ -108,11 +111,15 @@ class ControlPlaneOptions(TokenOptions, LogOptions, LicenceOptions):
         default_text="from the descriptor limit",
         help="Visitors' connections at once.",
     )
+    grace: float = option(
+        30.0, **GRACE, help="Time that what is under way has to end when the server stops: requests, connections."
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data_addr", listen_host(self.data_addr, "data_addr"))
         object.__setattr__(self, "control_addr", listen_host(self.control_addr, "control_addr"))
         check_ranges(self)
+        self.check_generate()
         check_networks(self.trusted_proxies, "trusted_proxies")
         check_networks(self.allow_ips, "allow_ips")
         if (self.tls_cert is None) != (self.tls_key is None):

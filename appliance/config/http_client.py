@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from appliance.config.client_options import ClientOptions
 from appliance.config.options import ConfigError, option
-from appliance.config.shared import UPSTREAMS
+from appliance.config.shared import INSPECTOR, UPSTREAMS
+
+INSPECT_ADDRESS = "127.0.0.1:4040"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,15 @@ class HttpClientConfig(ClientOptions):
         False,
         group=UPSTREAMS,
         help="Accept any certificate of https:// upstreams (one: https://...?insecure=true).",
+    )
+
+    inspect: str | None = option(
+        None,
+        group=INSPECTOR,
+        metavar="ADDRESS:PORT",
+        bare=INSPECT_ADDRESS,
+        default_text="off",
+        help=f"Record what goes through, and show it on a page at this loopback address (alone: {INSPECT_ADDRESS}).",
     )
 
     def __post_init__(self) -> None:

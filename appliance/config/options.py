@@ -21,7 +21,8 @@ class ConfigError(Exception):
 class Option:
     """What a command line needs to know about a field beyond its name, type and default.
 
-    ``unit`` "seconds" makes a number accept durations ("90", "1m30s"). ``aliases`` work and are not shown.
+    ``unit`` "seconds" makes a number accept durations ("90", "1m30s"). ``aliases`` work and are not shown. ``bare``:
+    what the flag means without a value. ``environment``: a variable that stands in where the flag is not given.
     """
 
     help: str
@@ -34,8 +35,10 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     default_text: str | None = None
+    environment: str | None = None
     hidden: bool = False
     secret: bool = False
+    bare: str | None = None
 
 
 def option(default: Any = dataclasses.MISSING, **described: Any) -> Any:

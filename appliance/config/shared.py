@@ -14,14 +14,31 @@ PROXIES = "Proxies"
 ACCESS = "Access"
 TLS = "TLS"
 LIMITS = "Limits"
+INSPECTOR = "Inspector"
+CONFIGURATION = "Configuration"
 OUTPUT = "Output"
 HELP = "Help"
 # As help shows them.
-GROUPS = (SERVER, UPSTREAMS, LOCAL, FILES, LISTENING, ACCESS, PROXIES, TLS, LIMITS, OUTPUT, HELP)
+GROUPS = (
+    SERVER,
+    UPSTREAMS,
+    LOCAL,
+    FILES,
+    LISTENING,
+    ACCESS,
+    PROXIES,
+    TLS,
+    LIMITS,
+    INSPECTOR,
+    CONFIGURATION,
+    OUTPUT,
+    HELP,
+)
 
 # What options of a kind have in common.
 PORT = {"minimum": 0, "maximum": 65535, "metavar": "PORT"}
 SECONDS = {"unit": "seconds", "minimum": 0.1, "maximum": 86400.0, "metavar": "DURATION", "group": LIMITS}
+GRACE = SECONDS | {"minimum": 0.0}
 PROXY_PROTOCOL = {"choices": ("", "v1", "v2"), "metavar": "v1|v2", "group": PROXIES}
 
 

@@ -3,11 +3,14 @@
 import hashlib
 import hmac
 import ipaddress
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 import gevent
+
+log = logging.getLogger("sluice.control")
 
 # Limits of what one address, and all together, may cost us by guessing.
 FREE_REFUSALS = 10
@@ -53,6 +56,11 @@ class TokenGuard:
         self._waiting = 0
         self.denied = 0
 
+    def use(self, token: str) -> bool:
+        """From now on, this is the right one. Says whether another one was."""
+        former, self._digest = self._digest, hashlib.sha256(token.encode()).digest()
+        return not hmac.compare_digest(former, self._digest)
+
     def check(self, authorization: str | None) -> bool:
         """Is this ``Authorization`` header, as WSGI gives it, ``Bearer`` and the token?"""
         # Only blanks: the plain strip() also takes U+00A0, the last byte of an "à" that came as latin-1.
@@ -93,6 +101,43 @@ class TokenGuard:
         finally:
             refusals.waiting -= 1
             self._waiting -= 1
+
+
+class Strangers:
+    """Connections of nobody we know, at least not yet: `most` at once. When half of that is taken, each address (IPv6:
+    each /64) is held to its share, so that one alone cannot keep clients out."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open = 0
+        self._of: dict[str, int] = {}
+        self._crowded = False  # and said so
+
+    def enter(self, address: str) -> bool:
+        """A connection has come. False: it is one too many; else `leave` follows."""
+        network = _network(address)
+        count = self._of.get(network, 0)
+        if self._open >= self._most or (self._open >= self._most // 2 and count >= max(1, self._most // 16)):
+            if not self._crowded:
+                log.warning(
+                    "%d connections of nobody we know are open, %d of them from %s: more are turned away",
+                    self._open,
+                    count,
+                    network,
+                )
+            self._crowded = True
+            return False
+        self._crowded = self._crowded and self._open > self._most // 4
+        self._open += 1
+        self._of[network] = count + 1
+        return True
+
+    def leave(self, address: str) -> None:
+        network = _network(address)
+        self._open -= 1
+        self._of[network] -= 1
+        if not self._of[network]:
+            del self._of[network]
 
 
 def _as_sent(text: str) -> bytes:

@@ -119,7 +119,7 @@ class Answer:
         keep_alive = request.keep_alive and not self._visitor.front.stopping and (request.minor == 1 or length >= 0)
         if upload is not None and not upload.complete and response.status >= 400:
             keep_alive = False  # the upstream will hardly read the rest; the visitor should know at once
-        head = response_to_visitor(response, request.minor, keep_alive)
+        head = response_to_visitor(response, request.minor, keep_alive, self._visitor.front.stamp)
         if length >= 0:
             reusable = self._counted(head, length)
         else:
@@ -218,10 +218,9 @@ class Answer:
         """101: a byte pipe from here on, each direction ending on its own."""
         connection, stream = self._connection, self._stream
         connection.dependant = None
-        self._visitor.busy = False
-        connection.deadline = math.inf
         early, self._visitor.buffer = self._visitor.buffer, b""
         self._write(interim_to_visitor(self.response) + self._rest)
+        connection.deadline = math.inf  # that of the write was for the head; from here on it may be silent
         if early:
             stream.write(early)
         upward = tasks.spawn("upgraded", self._upward)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import signal
 import ssl
 import time
 from collections.abc import Callable
 from typing import Any
 
 import gevent
-from gevent.event import Event
 
 from appliance.config.control_plane import ControlPlaneOptions
 from appliance.config.http_server import HttpServerConfig
@@ -19,21 +16,27 @@ from appliance.config.options import ConfigError
 from appliance.config.tcp_server import TcpServerConfig
 from appliance.server.access import TokenGuard
 from appliance.server.control import ControlServer, Reception, WsgiApp
-from appliance.server.doors import Doors
+from appliance.server.doors import STOPPING, Doors
+from appliance.server.edge import Edge
 from appliance.server.forwards import Forwards
-from appliance.server.http_front import HttpFront
+from appliance.server.listening import check_address, listen_for
 from appliance.server.offers import Offers
 from appliance.server.registry import Registry
+from appliance.server.replay import Replays
+from appliance.server.returning import Returning
+from appliance.server.secure import Secure
 from appliance.server.state import ServerState
-from appliance.transport import descriptors, tasks
-from appliance.transport.listener import Capacity, listen
+from appliance.transport import activation, descriptors
+from appliance.transport.activation import Inherited
+from appliance.transport.listener import Capacity
 from appliance.tunnel.addresses import Admission
+from appliance.tunnel.carrier import Dial
+from appliance.tunnel.inspector.store import Inspector
 from appliance.tunnel.router import Router
 from appliance.wire.address import join_host_port
 from appliance.wire.ports import LOOPBACK, ForwardRules
 
-DAY_SECONDS = 86400.0
-GRACE_SECONDS = 5.0  # for requests under way when the server stops
+FAREWELL_SECONDS = 0.75  # for visitors between two requests to ask once more, and be told that it was the last
 RESERVED_DESCRIPTORS = 128  # for listeners, files and the control plane
 
 log = logging.getLogger("sluice.server")
@@ -51,155 +54,190 @@ class Server:
         token: str,
         context: ssl.SSLContext | None,
         make_pages: Callable[[ServerState], WsgiApp],
+        secure: Secure | None = None,
+        inherited: Inherited | None = None,
+        returning: Returning | None = None,
     ) -> None:
+        """`context`: the control plane's TLS, None for plain; `secure`: that of the data plane in HTTP mode;
+        `inherited`: sockets that listen already; `returning`: the names of the last run."""
         self._config = config
         self._context = context
+        self._inherited = inherited or Inherited()
+        self._returning = returning or Returning(None)
         most = descriptors.raise_limit()
         # A visitor takes two descriptors: its own and a stream's.
-        limit = config.max_connections or max(64, (most - RESERVED_DESCRIPTORS) // 2)
+        self._most = max(64, (most - RESERVED_DESCRIPTORS) // 2)
+        limit = config.max_connections or self._most
         self._capacity = Capacity(limit)  # of all data planes
         self.guard = TokenGuard(token)
         self.state = ServerState(config.mode, self.guard, lambda: self.registry.sessions())
-        self.router = Router() if isinstance(config, HttpServerConfig) else None
+        self.state.store = secure.store if secure is not None else None
+        self.router = None
+        self.edge: Edge | None = None
+        if isinstance(config, HttpServerConfig):
+            self.router = Router()
+            self.edge = Edge(config, self.router, self.state.http, self._capacity, secure)
+            self._inspect(config.inspect, self.router, self.edge)
         self.doors: Doors | None = None
         if isinstance(config, TcpServerConfig):
             self.doors = Doors(config, self.state.tcp, self._own_ports, self._capacity)
         self.registry = Registry(
             config, Offers(self.router, self.doors), self.state.control, limit, plain=context is None
         )
+        self._describe()
         self._pages = make_pages(self.state)
-        self._front: HttpFront | None = None
+        self._reception: Reception | None = None
         self._controls: list[ControlServer] = []
+
+    def _inspect(self, names: tuple[str, ...], router: Router, edge: Edge) -> None:
+        inspector = self.state.inspector = Inspector()
+        inspector.send = Replays(edge, inspector).send
+        router.use(inspector)
+        for name in names:
+            inspector.switch(name, None)
+
+    def _describe(self) -> None:
+        """For the pages: what there is."""
+        state = self.state
+        state.config = self._config
+        state.router, state.doors, state.capacity = self.router, self.doors, self._capacity
+        state.comings, state.disconnect = self.registry.comings, self.registry.disconnect
+        state.control_port, state.data_ports = lambda: self.control_port, lambda: self.ports
 
     def start(self) -> None:
         """Raises ConfigError for an address that cannot be listened on."""
         config = self._config
-        data: list[Any] = []
-        if isinstance(config, HttpServerConfig):
-            data = _listen(config.data_addr, config.port, "--port")
+        if self.edge is not None:
+            self.edge.open(self._inherited)
         else:
-            _check_address(config.data_addr)
+            check_address(config.data_addr)
         try:
-            control = _listen(config.control_addr, config.control_port, "--control-port")
+            control = listen_for(
+                "--control-port", config.control_addr, config.control_port, activation.CONTROL, self._inherited
+            )
         except ConfigError:
-            for sock in data:
-                sock.close()
+            if self.edge is not None:
+                self.edge.stop()
             raise
-        if isinstance(config, HttpServerConfig):
-            assert self.router is not None
-            self._front = HttpFront(config, self.router, self.state.http, data, self._capacity)
-            self._front.start()
-            log.info("visitors: http://%s", join_host_port(config.data_addr or "0.0.0.0", self._front.port))
+        if self.router is not None:
+            self.router.expect(self._returning.take(), config.connect_timeout)
+        if self.edge is not None:
+            self.edge.start()
         if isinstance(config, TcpServerConfig):
             log.info("visitors: ports that clients offer, of %s", ", ".join(config.allow_ports))
-        reception = self._reception()
+        reception = self._reception = self._receive()
         self._controls = [ControlServer(_for_gevent(sock), reception) for sock in control]  # a name may be several
         for server in self._controls:
             server.start()
+        if self.doors is not None:
+            self.doors.open_held(self._inherited.claim_doors())
+        for text in self._inherited.left():
+            log.warning("the socket %s was passed on, and nothing listens there: see FileDescriptorName=", text)
+        if self.edge is not None and isinstance(config, HttpServerConfig) and config.control_domain:
+            self.edge.share(self._controls[0].lead)
         self.state.ready = True
         scheme = "ws" if self._context is None else "wss"
         log.info("clients:  %s://%s", scheme, join_host_port(config.control_addr, self.control_port))
 
-    def _reception(self) -> Reception:
-        config = self._config
-        forward = None
-        if config.client_forwarding:
-            rules = ForwardRules.parse(*config.allow_forward_to) if config.allow_forward_to else LOOPBACK
-            forward = Forwards(rules, config.connect_timeout, self.state.tcp.refuse).dial
+    @property
+    def config(self) -> ControlPlaneOptions:
+        """What is in force."""
+        return self._config
+
+    def apply(self, config: ControlPlaneOptions) -> None:
+        """From now on, serve as this says, which differs only in what can change while a server runs."""
+        self._config = self.state.config = config
+        self._capacity.most = config.max_connections or self._most
+        if self.edge is not None and isinstance(config, HttpServerConfig):
+            self.edge.apply(config)
+        if self.doors is not None and isinstance(config, TcpServerConfig):
+            self.doors.apply(config)
+        if self._reception is not None:
+            self._reception.admission, self._reception.forward = Admission(config.allow_ips), self._forward()
+        self.registry.apply(config, self._capacity.most)
+
+    def use_control_context(self, context: ssl.SSLContext) -> None:
+        """From now on, new connections to the control plane get this one."""
+        self._context = context
+        if self._reception is not None:
+            self._reception.context = context
+
+    def _receive(self) -> Reception:
         return Reception(
             self.registry,
             self.guard,
             self.state.control,
             self._pages,
             self._context,
-            Admission(config.allow_ips),
-            forward,
+            Admission(self._config.allow_ips),
+            self._forward(),
         )
+
+    def _forward(self) -> Dial | None:
+        config = self._config
+        if not config.client_forwarding:
+            return None
+        rules = ForwardRules.parse(*config.allow_forward_to) if config.allow_forward_to else LOOPBACK
+        return Forwards(rules, config.connect_timeout, self.state.tcp.refuse).dial
 
     def _own_ports(self) -> frozenset[int]:
         """Ports of the server itself, which no client gets."""
-        return frozenset(({self.control_port} if self._controls else set()) | ({self.port} if self._front else set()))
+        ports = {self.control_port} if self._controls else set()
+        return frozenset(ports.union(port for port in self.ports if port is not None))
+
+    @property
+    def ports(self) -> tuple[int | None, int | None]:
+        """Those for visitors by plain HTTP and by HTTPS; None where there is none."""
+        return self.edge.ports if self.edge is not None else (None, None)
 
     @property
     def port(self) -> int:
-        assert self._front is not None
-        return self._front.port
+        port = self.ports[0]
+        assert port is not None
+        return port
+
+    @property
+    def https_port(self) -> int:
+        port = self.ports[1]
+        assert port is not None
+        return port
 
     @property
     def control_port(self) -> int:
         return int(self._controls[0].server_port)
 
+    @property
+    def grace(self) -> float:
+        """Seconds that what is under way has when the server stops."""
+        return self._config.grace
+
     def stop(self) -> None:
         """Stop accepting, let what is under way end, end the sessions."""
+        if self.state.ready and self.router is not None:
+            routes = self.router.routes()
+            self._returning.keep(route.pattern for route in routes if route.members or route.arrival is not None)
         self.state.ready = False
-        fronts = [front for front in (self._front, self.doors) if front is not None]
+        fronts = [front for front in (self.edge, self.doors) if front is not None]
         for front in fronts:
             front.stop()
-        deadline = time.monotonic() + GRACE_SECONDS
-        while (self.registry.carrying or any(front.busy for front in fronts)) and time.monotonic() < deadline:
+        self.registry.drain(STOPPING)
+        began = time.monotonic()
+        while time.monotonic() - began < self.grace and self._holds_up(began):
             gevent.sleep(0.05)
         for front in fronts:
             front.close()
-        self.registry.close("the server is stopping")
+        for server in self._controls:
+            server.close()  # before clients hear of the end: who comes back at once is for who listens next
+        self.registry.close(STOPPING)
         for server in self._controls:
             server.stop(timeout=1)
 
-
-def run(server: Server, daily: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; a second one ends at once. `daily`: what a long-running server looks after."""
-    stopping = Event()
-
-    def on_signal() -> None:
-        if stopping.is_set():
-            raise SystemExit(130)
-        stopping.set()
-
-    watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        server.start()
-        looking_after = tasks.spawn("daily", _every_day, daily)
-        stopping.wait()
-        looking_after.kill()
-        log.info("stopping: requests under way have %g seconds", GRACE_SECONDS)
-        server.stop()
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-
-
-def _every_day(work: Callable[[], None]) -> None:
-    while True:
-        gevent.sleep(DAY_SECONDS)
-        try:
-            work()
-        except (ConfigError, OSError) as error:
-            log.error("the control plane's certificate could not be looked after: %s", error)
-
-
-def _listen(host: str, port: int, flag: str) -> list[Any]:
-    try:
-        return listen(host, port)
-    except OSError as error:
-        where = join_host_port(host or "0.0.0.0", port)
-        if error.errno == errno.EADDRINUSE:
-            reason = f"{where} is in use by another program: choose another port with {flag}"
-        elif error.errno == errno.EACCES:
-            reason = f"ports below 1024 need a right that this user has not: choose another port with {flag}"
-        else:
-            reason = f"{where} cannot be listened on ({error.strerror or error}): see {flag} and its address"
-        raise ConfigError(reason) from None
-
-
-def _check_address(host: str) -> None:
-    """Ports are opened later, for clients, whom it would not help to hear of this."""
-    try:
-        sockets = listen(host, 0)
-    except OSError as error:
-        raise ConfigError(
-            f"{host or '0.0.0.0'} cannot be listened on ({error.strerror or error}): see --data-addr"
-        ) from None
-    for sock in sockets:
-        sock.close()
+    def _holds_up(self, began: float) -> bool:
+        """Whether something is under way that a server waits for which has been stopping since then."""
+        fronts = [front for front in (self.edge, self.doors) if front is not None]
+        if self.registry.carrying or any(front.busy for front in fronts):
+            return True
+        return self.edge is not None and self.edge.visited and time.monotonic() - began < FAREWELL_SECONDS
 
 
 def _for_gevent(sock: Any) -> Any:

@@ -19,18 +19,24 @@ from typing import Any
 from gevent import pywsgi
 from geventwebsocket.handler import WebSocketHandler
 
-from appliance.server.access import TokenGuard
+from appliance.server.access import Strangers, TokenGuard
 from appliance.server.registry import Registry
 from appliance.transport import tasks
 from appliance.transport.connection import Connection, peer_name
 from appliance.transport.listener import EXHAUSTED, PAUSE_SECONDS
-from appliance.transport.tls import TlsConnection
+from appliance.transport.tls import NotTls, TlsConnection
 from appliance.tunnel.addresses import Admission
 from appliance.tunnel.carrier import Dial
 from appliance.tunnel.counters import ControlCounters
+from appliance.tunnel.session import Session
 from appliance.wire.messages import PROTOCOL
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_NO_TLS = b"400 This port speaks TLS: write https://, or wss:// for clients.\n"
+PLAIN_TO_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_NO_TLS), _NO_TLS)
+)
 # Strangers may open connections and say nothing; each costs a descriptor for REQUEST_SECONDS.
 MOST_UNKNOWN = 512
 REQUEST_SECONDS = 30.0  # for the handshake and request of one control connection, and between two requests
@@ -45,9 +51,10 @@ log = logging.getLogger("sluice.control")
 class SocketView(io.RawIOBase):
     """A Connection as pywsgi wants it: a socket's `recv` and `sendall`, and a file to read lines from."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, early: bytes = b"") -> None:
+        """`early`: what has been read from it already."""
         self._connection: Connection | None = connection
-        self._held = b""
+        self._held = early
 
     def readable(self) -> bool:
         return True
@@ -92,6 +99,7 @@ class ControlHandler(WebSocketHandler):
     """One control connection's requests."""
 
     server: ControlServer
+    admitted = False  # its address has been looked at elsewhere
 
     def run_websocket(self) -> None:
         """The 101 is sent: hand the connection on, and let this greenlet end."""
@@ -123,12 +131,30 @@ class ControlHandler(WebSocketHandler):
         self._send_error_response_if_possible(500)
 
 
-@dataclass(frozen=True)
+class LedHandler(ControlHandler):
+    """Of a connection that came to the data plane's port: of one request, whose forwarding fields are the edge's."""
+
+    admitted = True
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "http")
+        return environ
+
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        self.close_connection = True
+        if self.code != 101 and not any(name.lower() == b"connection" for name, _ in self.response_headers):
+            self.response_headers.append((b"Connection", b"close"))
+
+
+@dataclass
 class Reception:
     """What a control plane's listeners share.
 
-    `registry`: of the clients; `pages`: the WSGI application for everything but them; `admission`: who may connect at
-    all; `forward`: dials for clients' local forwards, None where the server does not forward.
+    `registry`: of the clients; `pages`: the WSGI application for everything but them; `context`: TLS for new
+    connections, None for plain; `admission`: who may connect at all; `forward`: dials for clients' local forwards, None
+    where the server does not forward.
     """
 
     registry: Registry
@@ -147,8 +173,7 @@ class ControlServer(pywsgi.WSGIServer):
 
     def __init__(self, listener: Any, reception: Reception) -> None:
         self._reception = reception
-        self._unknown = 0  # connections that are not upgraded, at least not yet
-        self._full = False
+        self._strangers = Strangers(MOST_UNKNOWN)
         super().__init__(listener, Endpoint(reception.pages), log=None, error_log=log)
         self.logger = logging.getLogger("geventwebsocket.handler")
         self.logger.setLevel(logging.WARNING)  # it describes each step of each upgrade
@@ -169,18 +194,15 @@ class ControlServer(pywsgi.WSGIServer):
 
     def handle(self, sock: Any, address: Any) -> None:
         """A connection has been accepted."""
-        if self._unknown >= MOST_UNKNOWN:
-            if not self._full:
-                log.warning("%d connections of nobody we know are open: more are turned away", self._unknown)
-            self._full = True
+        peer = peer_name(address)
+        host = peer.rpartition(":")[0].strip("[]")
+        if not self._strangers.enter(host):
             sock.close()
             return
-        self._full = self._full and self._unknown > MOST_UNKNOWN // 2
-        self._unknown += 1
         try:
-            self._attend(sock, peer_name(address))
+            self._attend(sock, peer)
         finally:
-            self._unknown -= 1
+            self._strangers.leave(host)
 
     def _attend(self, sock: Any, peer: str) -> None:
         """Answer requests until the connection ends or is upgraded."""
@@ -191,20 +213,43 @@ class ControlServer(pywsgi.WSGIServer):
         connection.deadline = time.monotonic() + REQUEST_SECONDS
         view = SocketView(connection)
         try:
-            if isinstance(connection, TlsConnection):
-                connection.handshake()
+            if isinstance(connection, TlsConnection) and not self._agree(connection):
+                return
             self.handler_class(view, _address(peer), self).handle()
         except OSError as error:
             log.debug("control connection of %s ended: %s", peer, error)
         finally:
             view.close()
 
+    def lead(self, connection: Connection, early: bytes) -> None:
+        """Answer who came to the data plane's port for us. `early`: what it has sent already."""
+        connection.deadline = time.monotonic() + REQUEST_SECONDS
+        view = SocketView(connection, early)
+        try:
+            LedHandler(view, _address(connection.peer), self).handle()
+        except OSError as error:
+            log.debug("control connection of %s ended: %s", connection.peer, error)
+        finally:
+            view.close()
+
+    def _agree(self, connection: TlsConnection) -> bool:
+        """Start TLS. Says False to who speaks something else, and to HTTP in its own words."""
+        try:
+            connection.handshake()
+            return True
+        except NotTls as error:
+            plain = Connection(connection.detach(), connection.peer)
+            if error.http:
+                plain.write_now(PLAIN_TO_TLS)
+            plain.close()
+            return False
+
     def pre_start_hook(self, handler: ControlHandler) -> bool:
         """gevent-websocket asks before an upgrade: True leaves the request to the application."""
         environ = handler.environ
         handler.socket._connection.deadline = time.monotonic() + REQUEST_SECONDS
         path = environ["PATH_INFO"]
-        if not self._reception.admission.admits(environ["REMOTE_ADDR"]):
+        if not handler.admitted and not self._reception.admission.admits(environ["REMOTE_ADDR"]):
             environ["sluice.refusal"] = "403 Forbidden", "this address may not connect (--allow-ips of the server)"
             self._reception.counters.count(path, 403)
             return True
@@ -213,12 +258,18 @@ class ControlServer(pywsgi.WSGIServer):
         refusal = self._refusal(handler, path)
         environ["sluice.refusal"] = refusal
         self._reception.counters.count(path, int(refusal[0][:3]) if refusal else 101)
+        if refusal is not None and path == "/connect":
+            self._reception.registry.comings.refused("", handler.socket._connection.peer, refusal[1])
         return refusal is not None
 
     def _refusal(self, handler: ControlHandler, path: str) -> tuple[str, str] | None:
         """Status and text with which a client is turned away; None lets it in."""
         environ = handler.environ
-        if not self._reception.guard.admit(environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")):
+        # A stream is let in by its session's secret, for the token may have been changed since that began.
+        session = self._session_of(environ) if path == "/stream" else None
+        if session is None and not self._reception.guard.admit(
+            environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")
+        ):
             return "401 Unauthorized", "the token is missing or wrong"
         misshapen = _not_an_upgrade(environ, handler.request_version)
         if misshapen is not None:
@@ -226,16 +277,20 @@ class ControlServer(pywsgi.WSGIServer):
         offered = [text.strip() for text in environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")]
         if PROTOCOL not in offered:
             return "400 Bad Request", f"this server speaks {PROTOCOL}; client and server should be of one version"
+        if path == "/connect" and self._reception.registry.draining:
+            return "503 Service Unavailable", "the server is stopping: connect again in a moment"
         if path == "/stream":
-            session = self._reception.registry.find(
-                environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", "")
-            )
             if session is None:
                 return "409 Conflict", "the session of this stream has ended"
             environ["sluice.session"] = session
             if environ.get("HTTP_SLUICE_DIRECTION") == "forward" and self._reception.forward is None:
                 return "403 Forbidden", "this server does not forward for clients (--client-forwarding)"
         return None
+
+    def _session_of(self, environ: dict[str, Any]) -> Session | None:
+        return self._reception.registry.find(
+            environ.get("HTTP_SLUICE_SESSION", ""), environ.get("HTTP_SLUICE_SECRET", "")
+        )
 
     def take_over(self, environ: dict[str, Any], connection: Connection) -> None:
         """An upgraded connection, in the hands of pywsgi no more."""
@@ -271,6 +326,8 @@ class Endpoint:
             ("Content-Length", str(len(body))),
             ("Connection", "close"),
         ]
+        if status.startswith("503"):
+            headers.append(("Retry-After", "1"))
         if status.startswith("401"):
             headers.append(("WWW-Authenticate", "Bearer"))
         if status.startswith("426"):

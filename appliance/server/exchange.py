@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from appliance.server.answer import Answer, Truncated
 from appliance.server.upload import Upload
 from appliance.transport.connection import Connection, PeerLeft, TimedOut
 from appliance.transport.stream import Stream
+from appliance.tunnel.inspector.dialogue import shown
+from appliance.tunnel.inspector.store import ALL
+from appliance.tunnel.inspector.watch import Watch
 from appliance.tunnel.pool import NoStream
 from appliance.tunnel.router import Member, Route
-from appliance.wire.forwarding import interim_to_visitor, request_to_upstream
+from appliance.wire.forwarding import OWN_COOKIE, has_passed, interim_to_visitor, request_to_upstream, without_cookie
 from appliance.wire.frames import FrameError
 from appliance.wire.http1 import HeadError, RequestHead, parse_response
 from appliance.wire.messages import TIMED_OUT, MessageError, Open, Refuse
@@ -33,6 +37,11 @@ NOT_CONNECTED = "The service behind this name is not connected at the moment."
 NO_ANSWER = "The service behind this name did not answer."
 TOO_SLOW = "The service behind this name did not answer in time."
 NOT_UNDERSTOOD = "The answer of the service behind this name was not understood."
+
+LEADS_BACK = "The upstream behind this name leads back to this server."
+
+# This run's, in CDN-Loop: a token (RFC 8586 2).
+LOOP_ID = b"sluice-" + os.urandom(8).hex().encode()
 
 PATIENT_SECONDS = 1.0  # one who waited longer than this for a stream may have left meanwhile
 RETURN_SECONDS = 15.0  # within which a request tries sessions that were not there when it came
@@ -56,7 +65,7 @@ class Unanswered(Exception):
 class Exchange:
     """`run` does it all, and says whether the visitor's connection can carry another request."""
 
-    __slots__ = ("_began", "_connection", "_request", "_request_id", "_upload", "_visitor")
+    __slots__ = ("_began", "_connection", "_request", "_request_id", "_upload", "_visitor", "watch")
 
     def __init__(self, visitor: Visitor, request: RequestHead) -> None:
         """Raises HeadError for a body that is malformed from its first chunk."""
@@ -66,14 +75,20 @@ class Exchange:
         self._began = time.monotonic()
         self._upload = Upload(visitor, request) if request.length else None
         self._request_id = visitor.next_request_id()
+        self.watch: Watch | None = None  # the inspector's, where it looks
 
     def run(self) -> bool:
         connection = self._connection
         route = self._visitor.front.router.find(self._request.host)
         connection.deadline = math.inf
+        if route is None or route.inspected:
+            self._inspect(route)
         if route is None:
             self._visitor.front.counters.refuse("unknown name")
             return self._answer(404, "No service is known under this name.", "unknown")
+        if self._request.forwarded and has_passed(self._request, LOOP_ID):
+            self._visitor.front.counters.refuse("loop")
+            return self._answer(508, LEADS_BACK, route.pattern)
         status = VISITOR_LEFT
         try:
             answer = self._find_answer(route)
@@ -85,19 +100,49 @@ class Exchange:
         except Unanswered as error:
             status = 0
             return self._answer(error.status, str(error), route.pattern)
-        except PeerLeft:
+        except PeerLeft as error:
+            self._note(error)
             return False
-        except Truncated:
+        except Truncated as error:
+            self._note(error)
             connection.abort()
             return False
         finally:
             connection.dependant = None
             if status:
                 self._count(route.pattern, status)
+            if self.watch is not None:
+                self.watch.end()
 
     def _count(self, host: str, status: int) -> None:
         method = _METHOD_NAMES.get(self._request.method, "OTHER")
         self._visitor.front.counters.observe(host, method, status, time.monotonic() - self._began)
+
+    # For the inspector
+
+    def _inspect(self, route: Route | None) -> None:
+        inspector = self._visitor.front.router.inspector
+        if inspector is not None and self.watch is None and inspector.inspects(route.label if route else ALL):
+            name = route.label if route else shown(self._request.host or b"").lower()
+            self.watch = Watch(inspector, inspector.begin(name), self._request, self._visitor.address)
+
+    def _note(self, error: Exception) -> None:
+        if self.watch is not None:
+            self.watch.why = str(error)
+
+    def _unsent(self) -> bytes:
+        """The request's head and what there is of its body, as an upstream would have got them."""
+        request, visitor = self._request, self._visitor
+        head = request_to_upstream(
+            request,
+            request.host or b"",
+            visitor.address,
+            visitor.scheme,
+            self._request_id,
+            visitor.trusted,
+            LOOP_ID,
+        )
+        return head + (self._upload.first if self._upload is not None else b"")
 
     # Finding an answer
 
@@ -105,7 +150,7 @@ class Exchange:
         """Try the sessions of the route in turn until one brings an answer. Raises Unanswered or PeerLeft."""
         failure: Unanswered | None = None
         upload = self._upload
-        members = route.in_turn()
+        members = route.in_turn() or route.await_return()
         while members:
             for member in members:
                 for fresh in (False, True):
@@ -117,6 +162,8 @@ class Exchange:
                         raise failure
                     if not failure.stale:
                         break
+                if len(members) > 1:
+                    route.avoid(member)
             if time.monotonic() - self._began > RETURN_SECONDS:
                 break
             tried = members  # a client that has come back meanwhile is a new session
@@ -134,7 +181,10 @@ class Exchange:
             visitor.scheme,
             self._request_id,
             visitor.trusted,
+            LOOP_ID,
         )
+        if OWN_COOKIE in data:  # of the admin page, which may be on another port of this host
+            data = without_cookie(data, OWN_COOKIE)
         try:
             stream = member.session.pool.take(member.target, front.config.connect_timeout, fresh)
         except NoStream:
@@ -150,6 +200,8 @@ class Exchange:
             if now - self._began > PATIENT_SECONDS and self._connection.peer_has_left():
                 raise PeerLeft("the visitor has left while it waited for a stream")
             stream.connection.deadline = now + front.config.response_timeout
+            if self.watch is not None:
+                self.watch.attach(stream, member)
             if reused:
                 stream.write(data)
             else:
@@ -167,6 +219,8 @@ class Exchange:
             raise self._ended(got, member, stream, before, reused)
         if upload is not None:
             upload.answered()
+        if not reused:
+            member.session.reached(member.target)
         stream.connection.deadline = math.inf
         answer = Answer(visitor, request, got[0], got[1], member, stream, upload)
         answer.sent_before = before
@@ -240,6 +294,7 @@ class Exchange:
         self._connection.dependant = None
         member.session.pool.release(stream, heard_finish=True)
         if isinstance(got, Refuse):
+            member.session.missed(member.target, got.detail or got.reason)
             return Unanswered(504 if got.reason == TIMED_OUT else 502, NO_ANSWER, repeatable=True)
         repeatable = self._request.method in _IDEMPOTENT
         if got.delivered <= before:
@@ -253,7 +308,10 @@ class Exchange:
         keep_alive = self._request.keep_alive and whole and not self._visitor.front.stopping
         self._count(host, status)
         self._connection.deadline = time.monotonic() + pages.WRITE_SECONDS
-        self._connection.write(pages.page(status, text, self._request, keep_alive, self._request_id))
+        page = pages.page(status, text, self._request, keep_alive, self._request_id, self._visitor.front.stamp)
+        if self.watch is not None:
+            self.watch.answered(self._unsent(), page)
+        self._connection.write(page)
         if not whole:
             self._visitor.linger()
         elif self._visitor.buffer:

@@ -24,8 +24,8 @@ class Forwards:
         self._seconds = seconds
         self._refused = refused
 
-    def dial(self, target: str) -> Connection:
-        """A connection to `tcp://host:port`. Raises NotReached."""
+    def dial(self, target: str, visitor: str = "") -> Connection:
+        """A connection to `tcp://host:port`, whoever it is for. Raises NotReached."""
         try:
             offer = parse_tcp_target(target.removeprefix("tcp://"), 1)
         except AddressError as error:

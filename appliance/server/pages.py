@@ -45,8 +45,16 @@ def _template() -> string.Template:
     return string.Template((web_directory() / "error.html").read_text(encoding="utf-8"))
 
 
-def page(status: int, text: str, request: RequestHead | None, keep_alive: bool, request_id: bytes = b"") -> bytes:
-    """A whole answer. `text`: one sentence for the visitor; `request`: None when it was not understood."""
+def page(
+    status: int,
+    text: str,
+    request: RequestHead | None,
+    keep_alive: bool,
+    request_id: bytes = b"",
+    stamp: bytes = b"",
+) -> bytes:
+    """A whole answer. `text`: one sentence for the visitor; `request`: None when it was not understood; `stamp`: a
+    field line."""
     browser = request is not None and b"text/html" in (field_value(request.lines, b"accept") or b"").lower()
     if browser:
         body = (
@@ -75,6 +83,8 @@ def page(status: int, text: str, request: RequestHead | None, keep_alive: bool, 
         lines.append(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
     if request_id:
         lines.append(b"X-Request-Id: " + request_id)
+    if stamp:
+        lines.append(stamp)
     if not keep_alive:
         lines.append(b"Connection: close")
     elif request is not None and request.minor == 0:

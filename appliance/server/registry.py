@@ -9,8 +9,10 @@ import time
 
 from gevent import Timeout
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from appliance.config.control_plane import ControlPlaneOptions
+from appliance.server.comings import Comings
 from appliance.server.offers import Offers, read_offers, read_ports
 from appliance.transport import tasks
 from appliance.transport.channel import Channel
@@ -22,7 +24,7 @@ from appliance.tunnel.pool import Pool
 from appliance.tunnel.session import Session
 from appliance.wire import frames
 from appliance.wire.frames import FrameError
-from appliance.wire.messages import Evicted, Grow, Hello, MessageError, Served, Update, Welcome
+from appliance.wire.messages import Drain, Evicted, Grow, Hello, MessageError, Refusal, Served, Update, Welcome
 
 HELLO_SECONDS = 10.0
 STALL_SECONDS = 60.0  # a client that takes no bytes of a visitor for this long is given up
@@ -37,7 +39,8 @@ class Registry:
         self, config: ControlPlaneOptions, offers: Offers, counters: ControlCounters, most_streams: int, plain: bool
     ) -> None:
         self._config = config
-        self._offers = offers
+        self.offers = offers
+        self.comings = Comings()
         self._counters = counters
         self._most_streams = most_streams
         self._plain = plain
@@ -45,9 +48,17 @@ class Registry:
         self._by_session: dict[str, Attendance] = {}
         self._carriers: set[Carrier] = set()  # of all sessions, also of those that are over
         self._unheard: set[Channel] = set()  # their hello is still to come
+        self.draining = False
 
     def sessions(self) -> list[Session]:
         return [attendance.session for attendance in self._by_client.values()]
+
+    def disconnect(self, client_id: str) -> bool:
+        """End the client's session, if it has one. It will come back by itself."""
+        attendance = self._by_client.get(client_id)
+        if attendance is not None:
+            attendance.evict("disconnected on the admin page")
+        return attendance is not None
 
     # Streams
 
@@ -101,6 +112,7 @@ class Registry:
             read_ports(hello.ports)
         except (FrameError, MessageError) as error:
             log.warning("client %s refused: %s", peer, error)
+            self.comings.refused("", peer, str(error))
             channel.close(_close_code(error), str(error))
             return
         except OSError as error:
@@ -112,17 +124,21 @@ class Registry:
         attendance = Attendance(self, channel, hello, peer)
         reason = "closed"
         try:
+            if self.draining:  # since it was let in
+                raise ConnectionAbortedError(errno.ECONNABORTED, "the server is stopping")
             former = self._enter(attendance)
-            served = self._offers.serve(attendance.session, hello)
+            attendance.serve(hello)
             if former is not None:
                 self._leave(former)  # after its successor's offers: a port that both offer stays open
             attendance.welcome(self._config)
-            attendance.say(served)
+            attendance.say_refused()
             log.info("client %s connected from %s: %s", hello.client_id, peer, attendance.described())
+            self.comings.connected(hello.client_id, peer, attendance.described())
             while True:
                 message = channel.receive()
                 if isinstance(message, Update):
-                    attendance.say(self._offers.serve(attendance.session, message))
+                    attendance.serve(message)
+                    attendance.say_refused()
                     log.info("client %s now offers %s", hello.client_id, attendance.described())
                 else:
                     raise MessageError("hello came twice")
@@ -132,10 +148,14 @@ class Registry:
             channel.close(_close_code(error), str(error))
         except OSError as error:
             reason = attendance.ended_by or _reason(error)
+            if isinstance(error, TimedOut):
+                reason = "it is heard no more"
+                attendance.session.pool.cut_off_all()
         finally:
             channel.close()
             self._leave(attendance)
             log.info("client %s disconnected from %s: %s", hello.client_id, peer, reason)
+            self.comings.disconnected(hello.client_id, peer, reason)
 
     def _enter(self, attendance: Attendance) -> Attendance | None:
         """A session begins; returns the one with the same client id, most likely its own ghost, which is over."""
@@ -150,7 +170,7 @@ class Registry:
 
     def _leave(self, attendance: Attendance) -> None:
         session = attendance.session
-        self._offers.withdraw(session)  # first: what it offered while its successor ended it must go, too
+        self.offers.withdraw(session)  # first: what it offered while its successor ended it must go, too
         if self._by_session.pop(session.session_id, None) is None:
             return
         if self._by_client.get(session.client_id) is attendance:
@@ -163,7 +183,19 @@ class Registry:
         attendance.wake.set()
 
     def pool_for(self, attendance: Attendance) -> Pool:
-        return Pool(attendance.ask, attendance.fault, self._config.warm_streams, self._most_streams)
+        return Pool(attendance.ask, attendance.fault, self._config.warm_streams, self._most_streams, attendance.doubt)
+
+    def apply(self, config: ControlPlaneOptions, most_streams: int) -> None:
+        """From now on, new sessions are as this says; of all it is looked at anew what may be served."""
+        self._config, self._most_streams = config, most_streams
+        for attendance in tuple(self._by_client.values()):
+            tasks.spawn("offers", attendance.serve_anew)
+
+    def drain(self, reason: str) -> None:
+        """Tell all clients that the server goes away, and take no new ones. Sessions go on for what is under way."""
+        self.draining = True
+        for attendance in tuple(self._by_client.values()):
+            attendance.say_now(Drain(reason))
 
     def close(self, reason: str) -> None:
         """End all sessions."""
@@ -186,6 +218,11 @@ class Attendance:
         self.over = Event()
         self.carriers: set[Carrier] = set()  # of the client's local forwards
         self.ended_by = ""  # why this side has closed the channel
+        self._offers = registry.offers
+        self._offered: Hello | Update = hello  # last
+        self._serving = BoundedSemaphore()
+        self._refused: tuple[Refusal, ...] = ()
+        self._told: tuple[Refusal, ...] = ()  # to the client
         self.session = Session(hello.client_id, peer, hello.version, registry.pool_for(self))
 
     def ask(self, count: int) -> None:
@@ -198,16 +235,57 @@ class Attendance:
         self._channel.send(Welcome(session.session_id, session.secret, config.heartbeat, config.warm_streams))
         tasks.spawn("heartbeat", self._beat, config.heartbeat)
 
-    def say(self, served: Served) -> None:
-        """Tell the client which of its offers are not served."""
-        if served.refused:
-            self._channel.send(served)
+    def serve(self, message: Hello | Update) -> None:
+        """Serve what the client offers, in place of what it offered before."""
+        with self._serving:  # opening a port may wait
+            self._offered = message
+            self._refused = self._offers.serve(self.session, message).refused
+        for refusal in self._refused:
+            log.warning("%s of client %s is not served: %s", refusal.offer, self.session.client_id, refusal.reason)
+
+    def say_refused(self) -> None:
+        """Tell the client which of its offers are not served, and when that are none any more."""
+        if self._refused or self._told:
+            self._told = self._refused
+            self._channel.send(Served(self._refused))
+
+    def _serve_again(self) -> None:
+        """What was refused may be had now: another program has given a port up."""
+        with self._serving:
+            if not self._refused:
+                return
+            former, self._refused = self._refused, self._offers.serve(self.session, self._offered).refused
+        if self.over.is_set():
+            self._offers.withdraw(self.session)  # it ended while a port was being opened
+        elif self._refused != former:
+            log.info("client %s now offers %s", self.session.client_id, self.described())
+            self.say_refused()
+
+    def serve_anew(self) -> None:
+        """What may be served has changed."""
+        former = self._refused
+        self.serve(self._offered)
+        if self.over.is_set():
+            self._offers.withdraw(self.session)
+        elif self._refused != former:
+            try:
+                self.say_refused()
+            except OSError:
+                pass  # its reader sees the same
 
     def evict(self, reason: str) -> None:
         """Without waiting: the client may be long gone, and the one that comes after it must not wait for that."""
         self.ended_by = reason
         self._channel.send_now(Evicted(reason))
         self._channel.close(frames.GOING_AWAY, reason)
+
+    def say_now(self, message: Drain) -> None:
+        """Without waiting."""
+        self._channel.send_now(message)
+
+    def doubt(self) -> None:
+        """A visitor waits for this client: is it still there? Must not wait."""
+        self._channel.probe()
 
     def fault(self, error: Exception) -> None:
         """The client broke the protocol on one of its streams: its session ends. Must not wait."""
@@ -229,6 +307,7 @@ class Attendance:
                 if time.monotonic() >= due:
                     due = time.monotonic() + heartbeat_seconds
                     self._channel.ping()
+                    self._serve_again()
                     self.session.pool.beat(heartbeat_seconds)
                     self.session.round_trip_seconds = self._channel.round_trip_seconds
             except OSError:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # After an answer that came before its upload was read, the visitor is heard out for a while: to close at once would
 # reset the connection, and the answer with it (RFC 9112 9.6).
 LINGER_SECONDS = 10.0
+PARTING_SECONDS = 2.0  # where nothing but its end is to be expected
 LINGER_BYTES = 64 * 1024 * 1024
 
 log = logging.getLogger("sluice.edge")
@@ -40,7 +41,7 @@ class Visitor:
         self.front = front
         self.connection = connection
         self.address = address
-        self.scheme = b"http"
+        self.scheme = front.scheme
         self.trusted = trusted
         self.busy = False
         self.buffer = b""  # bytes that came and belong to no request yet
@@ -55,7 +56,7 @@ class Visitor:
                 if request is None:
                     break
                 self.busy = True
-                if not Exchange(self, request).run():
+                if not self.exchange(request):
                     self._part()
                     break
                 self.busy = False
@@ -69,11 +70,15 @@ class Visitor:
         finally:
             connection.close()
 
+    def exchange(self, request: RequestHead) -> bool:
+        """Answer one request; says whether the connection can carry another."""
+        return Exchange(self, request).run()
+
     def _part(self) -> None:
-        """The last answer is given. Who has sent more than was read is heard out: to close on unread bytes resets the
-        connection, and takes what the visitor has not read yet with it."""
-        if not self.connection.closed and (self.buffer or self.connection.read_ready()):
-            self.linger()
+        """The last answer is given. What the visitor still sends, or is about to, is heard out: to close on bytes that
+        nobody reads resets the connection, and takes what the visitor has not read yet with it."""
+        if not self.connection.closed:
+            self.linger(None if self.buffer else PARTING_SECONDS)
 
     def end(self) -> None:
         """End the connection now, and what is under way for it."""
@@ -120,19 +125,20 @@ class Visitor:
         self.front.counters.observe("unknown", "OTHER", error.status, 0.0)
         self.turn_away(error.status, error.reason)
 
-    def turn_away(self, status: int, text: str) -> None:
-        """Say why, and end the connection."""
+    def turn_away(self, status: int, text: str, stamp: bytes | None = None) -> None:
+        """Say why, and end the connection. `stamp`: in place of the front's."""
         try:
             self.connection.deadline = time.monotonic() + LINGER_SECONDS
-            self.connection.write(pages.page(status, text, None, keep_alive=False))
+            stamp = self.front.stamp if stamp is None else stamp
+            self.connection.write(pages.page(status, text, None, keep_alive=False, stamp=stamp))
             self.linger()
         except OSError:
             pass
 
-    def linger(self) -> None:
+    def linger(self, seconds: float | None = None) -> None:
         """End our direction, then hear the visitor out within limits, so that what was sent arrives."""
         connection = self.connection
-        connection.deadline = time.monotonic() + LINGER_SECONDS
+        connection.deadline = time.monotonic() + (LINGER_SECONDS if seconds is None else seconds)
         self.busy = False
         left = LINGER_BYTES
         try:

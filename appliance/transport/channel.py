@@ -13,8 +13,10 @@ from appliance.transport.connection import Connection
 from appliance.wire import frames, messages
 from appliance.wire.frames import CLOSE, PING, PONG, TEXT, FrameDecoder, frame_head
 
-# A channel on which nothing was heard for this many heartbeats is dead.
+# A channel on which nothing was heard for this many heartbeats is dead,
 PATIENCE = 2.5
+# and for this many when the peer was asked out of turn.
+PROBE_PATIENCE = 0.5
 
 
 class ChannelClosed(ConnectionError):
@@ -37,6 +39,7 @@ class Channel:
         self._writing = BoundedSemaphore()
         self.heartbeat_seconds = heartbeat_seconds
         self.round_trip_seconds: float | None = None
+        self._asked = False  # out of turn, and nothing was heard since
         self._extend()
 
     @property
@@ -79,6 +82,15 @@ class Channel:
     def ping(self) -> None:
         self._write(PING, b"%d" % (time.monotonic_ns() // 1000))
 
+    def probe(self) -> None:
+        """Is the peer still there? Called in doubt, from the hub: it has less time than usual to be heard."""
+        if self._asked or self._connection.closed or self._connection.writing:
+            return
+        self._asked = True
+        limit = time.monotonic() + PROBE_PATIENCE * self.heartbeat_seconds
+        self._connection.deadline = min(self._connection.deadline, limit)
+        self._connection.write_now(self._frame(PING, b"%d" % (time.monotonic_ns() // 1000)))
+
     def close(self, code: int = frames.NORMAL, reason: str = "") -> None:
         """Say why, if the peer still takes it, and close."""
         if not self._connection.closed:
@@ -87,6 +99,7 @@ class Channel:
             self._connection.close()
 
     def _extend(self) -> None:
+        self._asked = False
         self._connection.deadline = time.monotonic() + PATIENCE * self.heartbeat_seconds
 
     def _note_pong(self, payload: bytes) -> None:

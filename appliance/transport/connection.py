@@ -7,10 +7,13 @@ small request), so what `read` returns is only good until the reader next waits.
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import math
 import socket
 import struct
+import sys
+import termios
 import time
 from _socket import socket as NativeSocket
 from collections.abc import Callable
@@ -57,6 +60,7 @@ class Connection:
     `patience`: seconds by which a write that makes progress puts its deadline off: a slow line is not a dead one.
     `half_closes`: the peer may end its own direction alone: only a reset counts as hanging up.
     `dependant`: a connection whose wait serves this one's peer only: it ends with PeerLeft when that peer hangs up.
+    `on_doubt`: called once from the hub (it must not wait) when somebody still waits for bytes at `doubt_at`.
     `on_idle`: called from the hub (it must not wait) when bytes or the end come while nobody reads; it says whether
     it has taken them.
     """
@@ -77,7 +81,9 @@ class Connection:
         "closed",
         "deadline",
         "dependant",
+        "doubt_at",
         "half_closes",
+        "on_doubt",
         "on_idle",
         "patience",
         "peer",
@@ -101,6 +107,8 @@ class Connection:
         self.patience = 0.0
         self.half_closes = False
         self.dependant: Connection | None = None
+        self.doubt_at = math.inf
+        self.on_doubt: Callable[[], object] | None = None
         self.on_idle: Callable[[], bool] | None = None
         self.closed = False
         reaper.add(self)
@@ -209,6 +217,10 @@ class Connection:
 
     def check(self, now: float) -> None:
         """The reaper's look: from the hub."""
+        if now > self.doubt_at and self._reader is not None:
+            self.doubt_at = math.inf
+            if self.on_doubt is not None:
+                self.on_doubt()
         if now > self.deadline and (self._reader is not None or self._writer is not None):
             self.interrupt(TimedOut(errno.ETIMEDOUT, "the time limit has passed"))
         elif self.dependant is not None and not self._armed and self.peer_has_left():
@@ -333,12 +345,24 @@ class Connection:
         """Whether a write is still under way."""
         return self._unsent
 
+    @property
+    def queued(self) -> int:
+        """Bytes that the kernel holds for the peer: not sent yet, or not confirmed."""
+        try:
+            return int.from_bytes(fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0
+
     # Ending
 
     def detach(self) -> NativeSocket:
         """Give the socket up, unclosed, for another connection to take over."""
         self._let_go()
         return self._socket
+
+    def moved(self) -> Connection:
+        """The same connection as another object, with none of this one's limits. This one counts as closed."""
+        return Connection(self.detach(), self.peer)
 
     def shutdown_write(self) -> None:
         """End this side's direction (half-close)."""
@@ -362,6 +386,7 @@ class Connection:
         self.closed = True
         reaper.discard(self)
         self.on_idle = None
+        self.on_doubt = None
         self.dependant = None
         self._io.stop()
         self._io.close()
@@ -387,11 +412,16 @@ def _native(sock: Any) -> NativeSocket:
     return native
 
 
-def tune(sock: Any) -> None:
-    """No delay for small writes; notice a peer that vanished (two minutes) although nothing is sent to it."""
+def tune(sock: Any, here: bool = False) -> None:
+    """No delay for small writes; notice a peer that vanished (two minutes) although nothing is sent to it.
+
+    `here`: the peer is on this machine, so that the kernel tells of its end.
+    """
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if here:
+        return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)

@@ -8,6 +8,7 @@ import math
 import os
 import ssl
 import time
+from collections.abc import Callable
 
 from appliance.transport import proxy, reach
 from appliance.transport.connection import Connection, TimedOut
@@ -34,15 +35,29 @@ class Refused(ConnectionError):
 
 
 class Untrusted(ConnectionError):
-    """The server's certificate is not one to be trusted."""
+    """The server's certificate is not one to be trusted. `code`: OpenSSL's, of what is wrong with it."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Dialer:
     """Opens WebSocket connections to one server. The name is looked up anew each time."""
 
-    def __init__(self, url: ServerUrl, token: str, context: ssl.SSLContext | None) -> None:
-        """`context`: None for plain `ws://`."""
+    def __init__(
+        self,
+        url: ServerUrl,
+        token: str,
+        context: ssl.SSLContext | None,
+        before_token: Callable[[], None] | None = None,
+    ) -> None:
+        """`context`: None for plain `ws://`.
+
+        `before_token` is called when the server has proved by TLS who it is; if it raises, the token is not sent.
+        """
         self.url = url
+        self._before_token = before_token
         self._token = token
         self._context = context
         self._tls_session: ssl.SSLSession | None = None
@@ -50,6 +65,10 @@ class Dialer:
     @property
     def plain(self) -> bool:
         return self._context is None
+
+    def use_token(self, token: str) -> None:
+        """From now on, connect with this one."""
+        self._token = token
 
     def forget(self) -> None:
         """Start the next TLS session anew, as after a server's restart."""
@@ -62,6 +81,8 @@ class Dialer:
         """
         connection = connect(self.url, self._context, self._tls_session)
         try:
+            if self._before_token is not None:
+                self._before_token()
             early = self._upgrade(connection, path, fields or {})
         except BaseException:
             connection.close()
@@ -108,7 +129,8 @@ def connect(url: ServerUrl, context: ssl.SSLContext | None, session: ssl.SSLSess
         connection.handshake()
     except ssl.SSLCertVerificationError as error:
         connection.close()
-        raise Untrusted(f"the certificate of {url.authority} is not trusted: {error.verify_message}") from None
+        text = f"the certificate of {url.authority} is not trusted: {error.verify_message.rstrip('.')}"
+        raise Untrusted(text, error.verify_code) from None
     except ssl.SSLError as error:
         connection.close()
         reason = (error.reason or "the handshake failed").replace("_", " ").lower()
@@ -141,6 +163,8 @@ def fetch_ca(url: ServerUrl) -> str:
             f"GET /.well-known/ca.crt HTTP/1.1\r\nHost: {url.authority}\r\nConnection: close\r\n\r\n".encode()
         )
         head, body = _read_head(connection, b"GET")
+        if head.status == 403:  # who asks is not let in (--allow-ips): this says nothing of authorities
+            raise Refused(head.status, _one_line(connection, head, body))
         body = _rest(connection, head, body)
     finally:
         connection.close()

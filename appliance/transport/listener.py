@@ -30,11 +30,11 @@ log = logging.getLogger("sluice.listener")
 
 
 def listen(host: str, port: int) -> list[NativeSocket]:
-    """Sockets listening on `host` ("" is every address, IPv4 and IPv6) and `port` (0: any free one).
+    """Sockets listening on `host` ("" and "::" are every address, IPv4 and IPv6) and `port` (0: any free one).
 
     Raises OSError: the address is taken, not this machine's, or the port is not allowed to this user.
     """
-    if host:
+    if host not in ("", "::"):
         return _listen_by_name(host, port)
     try:
         return [_bind(socket.AF_INET6, ("::", port), both=True)]

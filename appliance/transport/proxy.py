@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import math
 import os
 import re
@@ -24,12 +23,8 @@ _status = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]").match
 
 def setting_for(url: ServerUrl) -> SplitResult | None:
     """The proxy that HTTPS_PROXY (HTTP_PROXY for ws://) and NO_PROXY give for this server."""
-    try:
-        if ipaddress.ip_address(url.host).is_loopback:
-            return None
-    except ValueError:
-        if url.host == "localhost":
-            return None
+    if url.loopback:
+        return None
     if not any(name.lower() in ("https_proxy", "http_proxy", "all_proxy") for name in os.environ):
         return None
     import urllib.parse  # here, for they bring an HTTP client of their own along: a megabyte that few need
@@ -75,13 +70,18 @@ def through(proxy: SplitResult, url: ServerUrl, seconds: float) -> Connection:
     return connection
 
 
-def _connect_request(proxy: SplitResult, url: ServerUrl) -> bytes:
+def credentials(proxy: SplitResult) -> dict[str, str]:
+    """The header fields that let us in."""
     from urllib.parse import unquote
 
-    fields = ""
-    if proxy.username is not None:
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        fields = f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _connect_request(proxy: SplitResult, url: ServerUrl) -> bytes:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in credentials(proxy).items())
     return f"CONNECT {url.authority} HTTP/1.1\r\nHost: {url.authority}\r\n{fields}\r\n".encode()
 
 

@@ -79,7 +79,7 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
 def _connect(family: int, address: str | tuple[str, int], deadline: float) -> Connection:
     sock = NativeSocket(family, socket.SOCK_STREAM)
     try:
-        tune(sock)
+        tune(sock, here=address[0].startswith("127.") or address[0] == "::1")
         connection = Connection(sock, peer_name(address))
     except BaseException:
         sock.close()

@@ -17,6 +17,7 @@ from appliance.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameDecoder,
 
 # Below this a frame is joined with its head; above, copying would cost more than a second record.
 JOIN_BYTES = 8192
+FEW_BYTES = 4096  # with no more than these waiting in the kernel, it takes some more at once
 
 _MESSAGES = (TEXT, CLOSE)
 
@@ -41,6 +42,7 @@ class Stream:
         "server",
         "since",
         "state",
+        "tap",
         "target",
     )
 
@@ -67,6 +69,7 @@ class Stream:
         self.state = 0
         self.since = 0.0
         self.heard = 0.0
+        self.tap: Any = None  # who listens: see `tapped.py`
 
     # Reading
 
@@ -140,7 +143,8 @@ class Stream:
 
     def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
-            if not self.connection.writing:  # what is being written shows that we live
+            # What is being written, or waits to be taken, shows that we live; a peer that takes nothing may be paused.
+            if not self.connection.writing and self.connection.queued < FEW_BYTES:
                 self.connection.write_now(self._frame(PONG, payload))
         elif opcode == PONG:
             self.heard = time.monotonic()
@@ -196,6 +200,13 @@ class Stream:
 
     def ping_now(self) -> None:
         self.connection.write_now(self._frame(PING, b""))
+
+    def stir_now(self) -> None:
+        """Let something pass on a stream in use that may be silent: proxies on the way end what is for a minute. The
+        peer may be paused and take no bytes, so none are added to those that wait for it."""
+        connection = self.connection
+        if not connection.closed and not connection.writing and not connection.queued:
+            self.ping_now()
 
     def close(self) -> None:
         self.connection.close()

@@ -6,11 +6,14 @@ for each record's head and body) cannot do: 2.3 against 3.0 CPU seconds a GiB ov
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
+from _ssl import _SSLContext as NativeContext
 from collections.abc import Callable
 from typing import Any
 
-from appliance.transport import tasks
+from appliance.transport import ciphers, tasks
 from appliance.transport.connection import EMPTY, READ_BYTES, Connection
 
 RECORD_BYTES = 16384
@@ -22,18 +25,55 @@ MAX_OWED_BYTES = 16384  # of TLS's own answers, which a peer may ask for without
 _plain = bytearray(READ_BYTES + RECORD_BYTES)
 _plain_view = memoryview(_plain)
 
-# Before TLS 1.3 (whose suites are all good): forward secrecy and authenticated encryption only.
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+HANDSHAKE = 0x16  # the first byte of whoever speaks TLS (RFC 8446 5.1)
+# OpenSSL's SSL_OP_PRIORITIZE_CHACHA, which `ssl` has no name for: ChaCha20 for who wants that first, since who does has
+# no AES instructions. All others get what is cheaper for us.
+_PRIORITIZE_CHACHA = 1 << 21
 
 
 def server_context(certificate_file: str, key_file: str) -> ssl.SSLContext:
     """For the side that has the certificate. Raises OSError or ssl.SSLError for files that do not fit."""
+    context = _server_side(["http/1.1"])
+    context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+def choosing_context(choose: Callable[[str | None], ssl.SSLContext | None]) -> ssl.SSLContext:
+    """For a side with several certificates. `choose`: the context for the name that the other side asks for, or for
+    None where it names none; None refuses it. The choice counts for the certificate, all else is this context's."""
+
+    def on_name(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
+        chosen = choose(name)
+        if chosen is None:
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        tls.context = chosen
+        return None
+
+    context = _server_side(["http/1.1"])
+    # Past gevent's property, where `ssl` is patched: it knows nothing of TLS over memory BIOs.
+    NativeContext.sni_callback.__set__(context, on_name)  # type: ignore[union-attr]
+    return context
+
+
+def context_of_pem(pem: bytes, protocol: str) -> ssl.SSLContext:
+    """As `server_context`, of key and certificate that lie in no file, for one application protocol (ALPN)."""
+    context = _server_side([protocol])
+    descriptor = os.memfd_create("certificate")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def _server_side(protocols: list[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_ciphers(_CIPHERS)
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate_file, key_file)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA
+    context.set_ciphers(ciphers.suites())
+    context.set_alpn_protocols(protocols)
     return context
 
 
@@ -42,7 +82,7 @@ def client_context(ca_pem: str | None, verify: bool = True) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_ciphers(_CIPHERS)
+    context.set_ciphers(ciphers.suites())
     context.set_alpn_protocols(["http/1.1"])
     if not verify:
         context.check_hostname = False
@@ -59,14 +99,23 @@ def _end() -> int:
     raise ssl.SSLZeroReturnError
 
 
+_http_request = re.compile(rb"[A-Z]{2,20} [^ ]").match
 _read_plain = Connection.read
 _write_plain = Connection.write
+
+
+class NotTls(ssl.SSLError):
+    """A server was sent something else. `http`: that is a request in plain HTTP, which can be answered so."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("what came is not TLS")
+        self.http = _http_request(data) is not None
 
 
 class TlsConnection(Connection):
     """A Connection under TLS. `handshake` comes before all else."""
 
-    __slots__ = ("_decrypt", "_early", "_encrypt", "_ended", "_incoming", "_outgoing", "_tls")
+    __slots__ = ("_decrypt", "_early", "_encrypt", "_ended", "_given", "_incoming", "_outgoing", "_tls", "_untouched")
 
     def __init__(
         self,
@@ -75,10 +124,12 @@ class TlsConnection(Connection):
         context: ssl.SSLContext,
         server_name: str | None = None,
         session: ssl.SSLSession | None = None,
+        early: bytes = b"",
     ) -> None:
         """`server_name`: the server's name or address when this is the client's side, else None.
 
         `session`: of an earlier connection to the same server, which saves the certificate's signature.
+        `early`: what has been read from the socket already.
         """
         super().__init__(sock, peer)
         self._incoming = ssl.MemoryBIO()
@@ -94,6 +145,8 @@ class TlsConnection(Connection):
         except (ValueError, TypeError) as error:
             Connection.close(self)
             raise ConnectionError(f"{server_name!r} cannot be the name of a TLS server ({error})") from None
+        self._untouched = server_name is None  # a server that has not heard a byte yet
+        self._given = early
         self._decrypt: Callable[..., Any] = self._tls.read
         self._encrypt: Callable[..., int] = self._tls.write
         self._early = False  # bytes that came together with the end of the handshake
@@ -104,23 +157,42 @@ class TlsConnection(Connection):
         """What resumes this session later; with TLS 1.3 it is there once something has been read."""
         return self._tls.session
 
+    @property
+    def protocol(self) -> str | None:
+        """What both sides have agreed to speak (ALPN)."""
+        return self._tls.selected_alpn_protocol()
+
     def handshake(self) -> None:
-        """Raises ssl.SSLError (the peer is not trusted, or does not speak TLS), or an OSError of the connection."""
+        """Raises ssl.SSLError (the peer is not trusted, or does not speak TLS), or an OSError of the connection.
+
+        After NotTls nothing has been written: `detach` gives the socket to who can answer.
+        """
+        if self._given:
+            self._feed(self._given)
         while True:
             try:
                 self._tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                _write_plain(self, self._outgoing.read())
+                if self._outgoing.pending:
+                    _write_plain(self, self._outgoing.read())
                 data = super().read()
                 if not data:
                     raise ConnectionResetError("the connection ended within the TLS handshake") from None
-                self._incoming.write(data)
+                self._feed(data)
             except ssl.SSLError:
                 self._answer()  # the alert tells the other side why
                 raise
         self._early = self._incoming.pending > 0
         _write_plain(self, self._outgoing.read())
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Give the handshake what has come."""
+        if self._untouched:
+            self._untouched = False
+            if data[0] != HANDSHAKE:
+                raise NotTls(bytes(data))
+        self._incoming.write(data)
 
     def read(self) -> memoryview:
         """As a Connection's. A peer that ends without saying so (close_notify) is believed, too: many do."""
@@ -261,6 +333,13 @@ class TlsConnection(Connection):
         return super().write_now(self._outgoing.read())
 
     # Ending
+
+    def moved(self) -> TlsConnection:
+        moved = TlsConnection.__new__(TlsConnection)
+        Connection.__init__(moved, self.detach(), self.peer)
+        for name in TlsConnection.__slots__:
+            setattr(moved, name, getattr(self, name))
+        return moved
 
     def shutdown_write(self) -> None:
         """Say that no more will come (close_notify). Peers that take it for the end of both directions are many:

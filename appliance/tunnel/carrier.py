@@ -18,7 +18,7 @@ SHORT_BYTES = 8192  # of a first answer that waits to see whether its end has co
 
 log = logging.getLogger("sluice.upstream")
 
-Dial = Callable[[str], Connection]
+Dial = Callable[[str, str], Connection]  # of an upstream, for a visitor with this address and port
 
 
 class NotReached(ConnectionError):
@@ -90,7 +90,7 @@ class Carrier:
         self._upward = True
         self._confirmed = message.confirm
         try:
-            upstream = self._dial(message.upstream)
+            upstream = self._dial(message.upstream, message.visitor)
         except NotReached as error:
             self._upward = False
             log.warning("%s", error)

@@ -33,6 +33,8 @@ class Way(Protocol):
     def pool(self) -> Pool: ...
     @property
     def target(self) -> str: ...
+    def reached(self) -> None:
+        """Called when the carrier has reached it; must not wait."""
 
 
 class Passage:
@@ -46,6 +48,7 @@ class Passage:
         "_connection",
         "_held",
         "_idle",
+        "_live",
         "_opened",
         "_preface",
         "_stream",
@@ -70,6 +73,7 @@ class Passage:
         self._held: bytearray | None = bytearray(early)  # None once the target is reached
         self._opened: Event | None = None  # set when the target is reached, for who waits for that
         self._stream: Stream | None = None  # the one in use
+        self._live: Stream | None = None  # that, from when its target is reached until its bytes are counted
         self._up: Any = None  # the greenlet of the visitor's direction, while it runs
         self._up_over: Event | None = None  # set when that has ended, for who waits for that
         self._up_ended = False  # the visitor's direction has ended, and the carrier has been told
@@ -77,6 +81,14 @@ class Passage:
         self.sent = 0
         self.received = 0
         self.way: Way | None = None
+
+    @property
+    def so_far(self) -> tuple[int, int]:
+        """Bytes to the target and back up to now, also while it runs."""
+        stream = self._live
+        if stream is None:
+            return self.sent, self.received
+        return self.sent + stream.sent - len(self._preface), self.received + stream.received
 
     def run(self, ways: Iterable[Way], seconds: float) -> str:
         """Carry the connection over the first of `ways` that reaches its target, until it ends; then it is closed.
@@ -145,7 +157,9 @@ class Passage:
         if not isinstance(got, Opened):
             raise ConnectionResetError("the stream was lost before its target was reached")
         self.way = way
+        self._live = stream
         self._held = None
+        way.reached()
         if self._opened is not None:
             self._opened.set()
         stream.connection.deadline = math.inf
@@ -156,6 +170,7 @@ class Passage:
         try:
             self._carry_down(way.pool, stream)
         finally:
+            self._live = None
             self.sent += stream.sent - len(self._preface)
             self.received += stream.received
             stream.connection.dependant = None

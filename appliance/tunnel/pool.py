@@ -17,6 +17,7 @@ from collections.abc import Callable
 from gevent.event import Event
 
 from appliance.transport.stream import Stream
+from appliance.transport.tapped import untap
 from appliance.wire.frames import FrameError
 from appliance.wire.messages import Finish, MessageError
 
@@ -28,6 +29,7 @@ SPARE_SECONDS = 60.0  # more streams than are kept warm are closed after this lo
 ASK_SECONDS = 10.0  # streams asked for and not come by then are asked for again
 SCARCE_SECONDS = 1.0  # one who waits for longer is worth another upstream's kept connection
 MOST_UNASKED = 64  # idle streams beyond twice of what is warm or used: no client of ours opens as many unasked
+DOUBT_SECONDS = 2.0  # a stream that has not answered its visitor by then makes us doubt that the client lives
 PONG_BEATS = 2.5  # heartbeats within which a resting stream must have answered
 
 
@@ -54,14 +56,22 @@ class Taker:
 
 class Pool:
     """`ask`: called with how many more streams the client should open; `fault`: with what a client did that breaks
-    the protocol. Neither may wait.
+    the protocol; `doubt`: when it may be gone, for a visitor waits for it. None may wait.
 
     `warm`: idle streams to keep; `most`: streams at once.
     """
 
-    def __init__(self, ask: Callable[[int], None], fault: Callable[[Exception], None], warm: int, most: int) -> None:
+    def __init__(
+        self,
+        ask: Callable[[int], None],
+        fault: Callable[[Exception], None],
+        warm: int,
+        most: int,
+        doubt: Callable[[], None] | None = None,
+    ) -> None:
         self._ask = ask
         self._fault = fault
+        self._doubt = doubt
         self._warm = warm
         self._most = most
         self._idle: list[Stream] = []  # the last one given back is taken first: it is the warmest
@@ -94,6 +104,7 @@ class Pool:
         self._asked = max(0, self._asked - 1)
         self._all.add(stream)
         stream.connection.on_idle = lambda: self._heard(stream)
+        stream.connection.on_doubt = self._doubt
         self._rest_idle(stream)
         return True
 
@@ -107,10 +118,12 @@ class Pool:
             if bound:
                 stream = bound.pop()
                 stream.state = IN_USE
+                stream.connection.doubt_at = time.monotonic() + DOUBT_SECONDS
                 return stream
         if self._idle:
             stream = self._idle.pop()
             stream.state = IN_USE
+            stream.connection.doubt_at = time.monotonic() + DOUBT_SECONDS
             if len(self._idle) + self._asked < self._warm >> 1:
                 self.top_up()
             return stream
@@ -125,7 +138,9 @@ class Pool:
             self._free_one()
         try:
             if not taker.served.wait(min(seconds, SCARCE_SECONDS)) and seconds > SCARCE_SECONDS:
-                self._free_one()  # the client opens no more: it may be at a limit of its own
+                self._free_one()  # the client opens no more: it may be at a limit of its own,
+                if self._doubt is not None:
+                    self._doubt()  # or gone
                 taker.served.wait(seconds - SCARCE_SECONDS)
         except BaseException:
             if taker.stream is not None:  # it came, and who waited is being ended
@@ -150,6 +165,8 @@ class Pool:
 
     def give_back(self, stream: Stream) -> None:
         """A stream whose upstream connection can carry the next request to the same upstream."""
+        if stream.tap is not None:
+            untap(stream)
         if self.closed:
             self.discard(stream)
             return
@@ -181,6 +198,8 @@ class Pool:
 
         `heard_finish`: the client's direction has ended already. Not from the hub.
         """
+        if stream.tap is not None:
+            untap(stream)
         try:
             stream.connection.deadline = time.monotonic() + RELEASE_SECONDS
             stream.send(Finish())
@@ -227,6 +246,12 @@ class Pool:
         for taker in self._waiting:
             taker.serve(None)
         self._waiting.clear()
+
+    def cut_off_all(self) -> None:
+        """The client has gone without a word: what is in use would wait for it for a long time."""
+        self.close()
+        for stream in tuple(self._all):
+            self.cut_off(stream)
 
     # Resting
 
@@ -321,10 +346,11 @@ class Pool:
             self._ask(wanted)
 
     def beat(self, heartbeat_seconds: float) -> None:
-        """Once a heartbeat: ping what rests, drop what did not answer, let go what is kept too long."""
+        """Once a heartbeat: ping all, drop what rests and did not answer, let go what is kept too long."""
         now = time.monotonic()
         for stream in tuple(self._all):
             if stream.state == IN_USE:
+                stream.stir_now()
                 continue
             rested = now - stream.since
             if stream.state == RELEASING and rested > RELEASE_SECONDS:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.tunnel.pool import Pool
 from appliance.wire.address import Upstream
+
+MOST_TARGETS = 2000  # whose health is remembered: twice what a client may offer
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a target was reached when it was last dialled, why not, and since when that is so."""
+
+    up: bool
+    detail: str
+    since: datetime
 
 
 class Session:
@@ -27,6 +39,25 @@ class Session:
         self.bytes_in = 0
         self.bytes_out = 0
         self.round_trip_seconds: float | None = None
+        self.health: dict[str, Health] = {}  # by target, of those that were dialled
+
+    def reached(self, target: str) -> None:
+        """The client has reached the target on a fresh connection."""
+        known = self.health.get(target)
+        if known is None or not known.up:
+            self._found(target, Health(True, "", datetime.now().astimezone()))
+
+    def missed(self, target: str, detail: str) -> None:
+        """The client did not reach the target."""
+        known = self.health.get(target)
+        if known is None or known.up or known.detail != detail:
+            since = known.since if known is not None and not known.up else datetime.now().astimezone()
+            self._found(target, Health(False, detail, since))
+
+    def _found(self, target: str, health: Health) -> None:
+        if len(self.health) >= MOST_TARGETS:  # it keeps changing what it offers
+            self.health.clear()
+        self.health[target] = health
 
     @property
     def streams_idle(self) -> int:

@@ -58,6 +58,14 @@ class ServerUrl:
         return self.scheme == "wss" and self.port == 443
 
     @property
+    def loopback(self) -> bool:
+        """Whether it is this machine, by an address that never leaves it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
     def authority(self) -> str:
         return join_host_port(self.host, self.port)
 

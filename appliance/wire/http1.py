@@ -45,6 +45,8 @@ class HeadError(ValueError):
         self.reason = reason
 
 
+CDN_LOOP = b"cdn-loop"  # RFC 8586: whom a request has passed
+
 # What the parser looks at; every other field travels on as it stands.
 HOST, CONNECTION, LENGTH, CODING, UPGRADE, EXPECT, FORWARDED, HOP = range(8)
 _REQUEST_FIELDS = {
@@ -68,6 +70,7 @@ _REQUEST_FIELDS = {
     b"front-end-https": FORWARDED,
     b"x-real-ip": FORWARDED,
     b"forwarded": FORWARDED,
+    CDN_LOOP: FORWARDED,
     b"keep-alive": HOP,
     b"proxy-connection": HOP,
     b"proxy-authorization": HOP,
@@ -265,7 +268,7 @@ def _drop_nominated(head: RequestHead | ResponseHead, nominated: list[bytes]) ->
     if names:
         head.lines = [line for line in head.lines if line[: line.index(b":")].lower() not in names]
         if isinstance(head, RequestHead):
-            head.forwarded = [field for field in head.forwarded if field[0] not in names]
+            head.forwarded = [field for field in head.forwarded if field[0] not in names or field[0] == CDN_LOOP]
 
 
 def _settle_request(request: RequestHead, nominated: list[bytes] | None) -> None:

@@ -79,7 +79,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Served:
-    """The server serves what was offered, but for `refused`. Not sent where it serves all."""
+    """The server serves what was offered, but for `refused`. Not sent where it serves all; again when that changes."""
 
     kind: ClassVar[str] = "served"
     refused: tuple[Refusal, ...] = ()

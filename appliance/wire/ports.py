@@ -300,7 +300,18 @@ def _target(text: str) -> tuple[str, int, str]:
     found = _host_port(text)
     if found is not None:
         return _host(found[1], text), _port(found[2], text), ""
+    _refuse_ambiguous(text)
     return _host(text, text), 0, ""
+
+
+def _refuse_ambiguous(text: str) -> None:
+    """``::1:7004``: an address, or one with a port?"""
+    address, _, last = text.rpartition(":")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return
+    raise AddressError(f"{text!r} is ambiguous: write [{address}]:{last}, or [{text}] for an address without a port")
 
 
 def _refuse_user(text: str) -> None:

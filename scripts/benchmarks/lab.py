@@ -186,6 +186,7 @@ class Lab:
     def run(self, command: Sequence[str], log: Path, cwd: Path | None = None) -> Child:
         """Start a process that is ended with the laboratory at the latest."""
         environment = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "SSH_ASKPASS")}
+        environment["STATE_DIRECTORY"] = str(self.work / "state")  # which servers were here is nobody's business later
         child = Child(command, log, cwd, environment)
         self._children.append(child)
         return child

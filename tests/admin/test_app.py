@@ -10,9 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from appliance.wire.address import parse_upstreams
+from tests.stage.material import material
 
 OPEN = ["/healthz", "/readyz", "/.well-known/ca.crt"]
-CLOSED = ["/", "/status", "/metrics", "/connect", "/stream", "/no/such/path", "/api/v1/"]
+CLOSED = ["/", "/status", "/metrics", "/connect", "/stream", "/no/such/path"]
 
 
 def test_status_has_the_shape_that_scripts_rely_on(state: Any, authorized: FlaskClient, session: Any) -> None:
@@ -36,6 +37,28 @@ def test_status_has_the_shape_that_scripts_rely_on(state: Any, authorized: Flask
     }
     assert client["streams"] == {"idle": 8, "used": 2}
     assert (client["bytesIn"], client["bytesOut"], client["version"]) == (100, 2000, "0.1.0")
+
+
+def test_status_lists_the_certificates(state: Any, authorized: FlaskClient) -> None:
+    """Names and times are what `sluice certificates` shows."""
+    assert authorized.get("/status").get_json()["certificates"] == []
+    renews = datetime(2026, 12, 1, 12, 30, 15, 999, timezone.utc)
+    state.in_use = [
+        ("control", material("vm", "127.0.0.1", source="automatic", renews=renews)),
+        ("data", material("*.example.com", "example.com")),
+    ]
+    control, data = authorized.get("/status").get_json()["certificates"]
+    assert control == {
+        "name": "vm",
+        "names": ["vm", "127.0.0.1"],
+        "issuer": "Let's Encrypt E7",
+        "expires": "2027-01-15T08:00:00+00:00",
+        "source": "automatic",
+        "renews": "2026-12-01T12:30:15+00:00",
+        "plane": "control",
+        "fingerprint": "ab" * 32,
+    }
+    assert (data["name"], data["plane"], data["source"], data["renews"]) == ("*.example.com", "data", "own", None)
 
 
 def test_status_without_clients_is_an_empty_list(authorized: FlaskClient) -> None:
@@ -127,7 +150,7 @@ def test_a_browser_at_a_clients_path_is_told_so(authorized: FlaskClient, path: s
     assert answer.status_code == 426 and answer.headers["Upgrade"] == "websocket"
 
 
-@pytest.mark.parametrize("path", ["/no/such/path", "/status/", "/api/v1/", "/static/x", "/%00"])
+@pytest.mark.parametrize("path", ["/no/such/path", "/status/", "/static/x", "/%00"])
 def test_a_path_that_is_not_there(authorized: FlaskClient, path: str) -> None:
     answer = authorized.get(path)
     assert (answer.status_code, answer.text, answer.mimetype) == (404, "404 Not Found\n", "text/plain")

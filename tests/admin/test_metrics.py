@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from appliance.admin import metrics
 from appliance.tunnel.counters import BUCKETS
+from tests.stage.material import material
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;q=0.2"
 
@@ -34,7 +35,7 @@ def samples(client: FlaskClient) -> Samples:
     }
 
 
-def value(found: Samples, name: str, **labels: str) -> float:
+def value(found: Samples, name: str, /, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
@@ -52,7 +53,12 @@ def busy(state: Any, session: Any) -> Any:
     state.control.count("/wp-login.php", 401)
     state.control.reconnects = 2
     state.guard.denied = 5
-    state.certificate_expiry = {"control": 1.8e9}
+    state.in_use = [
+        ("control", material("vm", "localhost")),
+        ("data", material("a.example")),
+        ("data", material("a.example", "b.example", expires=1.9e9)),
+        ("data", material()),
+    ]
     return state
 
 
@@ -73,7 +79,10 @@ def test_numbers_come_out_under_their_names(busy: Any, authorized: FlaskClient) 
     assert value(found, "sluice_dataplane_connections_open") == 3
     assert value(found, "sluice_dataplane_connections_total") == 40
     assert value(found, "sluice_dataplane_refused_total", reason="no route") == 1
-    assert value(found, "sluice_certificate_expiry_timestamp_seconds", certificate="control") == 1.8e9
+    expiry = "certificate_expiry_timestamp_seconds"
+    assert value(found, expiry, name="vm", plane="control") == 1.8e9
+    assert value(found, expiry, name="a.example", plane="data") == 1.9e9  # of two the one that is in use
+    assert value(found, expiry, name="(no name)", plane="data") == 1.8e9
 
 
 def test_the_histogram_is_cumulative_and_agrees_with_the_counter(busy: Any, authorized: FlaskClient) -> None:
@@ -106,7 +115,7 @@ def test_a_host_name_cannot_break_the_format(state: Any, authorized: FlaskClient
     assert value(found, "http_dataplane_requests_total", code="200", host=host, method="GET") == 1
 
 
-def test_promtool_complains_of_nothing_but_the_old_name(busy: Any, authorized: FlaskClient) -> None:
+def test_promtool_complains_of_nothing_but_the_old_names(ports: Any, authorized: FlaskClient) -> None:
     text = scrape(authorized)
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
         assert (kind == "counter") == name.endswith("_total"), name
@@ -115,16 +124,19 @@ def test_promtool_complains_of_nothing_but_the_old_name(busy: Any, authorized: F
     if promtool is not None:  # Debian's package "prometheus"; the rules above are those that matter
         checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
         complaints = (checked.stdout + checked.stderr).splitlines()
-        assert [line for line in complaints if "_connected_gauge metric name" not in line] == []
+        assert [line for line in complaints if "_gauge metric name" not in line] == []
+        assert len(complaints) == 3  # of either control plane's clients, and of connections by port
 
 
-def test_openmetrics_for_those_who_ask(busy: Any, authorized: FlaskClient) -> None:
+def test_openmetrics_for_those_who_ask(ports: Any, authorized: FlaskClient) -> None:
     answer = authorized.get("/metrics", headers={"Accept": OPENMETRICS})
     assert answer.mimetype == "application/openmetrics-text"
     assert answer.text.endswith("# EOF\n")
     families = {family.name: family for family in parse_openmetrics(answer.text)}
     assert families["http_dataplane_requests"].type == "counter"
     assert families["http_dataplane_request_duration_seconds"].type == "histogram"
+    assert families["tcp_dataplane_connections"].type == "counter"
+    assert families["tcp_dataplane_connections_gauge"].type == "gauge"
     assert families["sluice_build"].type == "info"
 
 
@@ -150,11 +162,80 @@ def test_single_metrics_can_be_picked(busy: Any, authorized: FlaskClient) -> Non
     assert names == {"http_dataplane_requests_total", "sluice_streams"}
 
 
-def test_a_tcp_server_has_no_http_requests(state: Any, make_client: Any) -> None:
+@pytest.fixture
+def ports(busy: Any) -> Any:
+    """A server of both kinds: what `busy` has, and two ports."""
+    busy.mode = "http+tcp"
+    ssh, idle = busy.tcp.port(2222), busy.tcp.port(5432)
+    ssh.open, ssh.total, ssh.bytes_in, ssh.bytes_out = 4, 50, 300, 7000
+    idle.total = 1
+    busy.tcp.refuse("no stream")
+    busy.tcp.refuse("address not allowed")
+    busy.http.refuse("address not allowed")
+    return busy
+
+
+def test_ports_come_out_under_their_names(ports: Any, authorized: FlaskClient) -> None:
+    found = samples(authorized)
+    assert value(found, "tcp_dataplane_connections_gauge", port="2222") == 4
+    assert value(found, "tcp_dataplane_connections_gauge", port="5432") == 0
+    assert value(found, "tcp_dataplane_connections_total", port="2222") == 50
+    assert value(found, "tcp_dataplane_connections_total", port="5432") == 1
+    assert value(found, "sluice_tcp_bytes_total", direction="in", port="2222") == 300
+    assert value(found, "sluice_tcp_bytes_total", direction="out", port="2222") == 7000
+    assert value(found, "sluice_tcp_bytes_total", direction="out", port="5432") == 0
+
+
+def test_what_counts_visitors_of_both_kinds(ports: Any, authorized: FlaskClient) -> None:
+    found = samples(authorized)
+    assert value(found, "sluice_dataplane_bytes_total", direction="in") == 1300
+    assert value(found, "sluice_dataplane_bytes_total", direction="out") == 12000
+    assert value(found, "sluice_dataplane_connections_open") == 7
+    assert value(found, "sluice_dataplane_connections_total") == 91
+    assert value(found, "sluice_dataplane_refused_total", reason="no route") == 1
+    assert value(found, "sluice_dataplane_refused_total", reason="no stream") == 1
+    assert value(found, "sluice_dataplane_refused_total", reason="address not allowed") == 2
+
+
+@pytest.mark.parametrize(("mode", "planes"), [("http", {"http"}), ("tcp", {"tcp"}), ("http+tcp", {"http", "tcp"})])
+def test_a_server_has_the_families_of_its_planes(ports: Any, make_client: Any, mode: str, planes: set[str]) -> None:
+    ports.mode = mode
+    found = samples(make_client(ports))
+    theirs = {
+        "http": {"http_dataplane_requests_total", "http_dataplane_request_duration_seconds_bucket"},
+        "tcp": {"tcp_dataplane_connections_gauge", "tcp_dataplane_connections_total", "sluice_tcp_bytes_total"},
+    }
+    names = {name for name, _ in found}
+    for plane, own in theirs.items():
+        assert own <= names if plane in planes else not own & names
+        assert any(name.startswith(f"{plane}_") for name in names) == (plane in planes)
+    for plane in planes:
+        assert value(found, f"{plane}_controlplane_connected_gauge") == 2
+        assert value(found, f"{plane}_controlplane_requests_total", code="101", path="/connect") == 1
+    assert value(found, "sluice_build_info", version="0.1.0", sha="3f2a9c1", mode=mode) == 1
+
+
+def test_others_get_their_turn_during_a_scrape_of_many_ports(
+    state: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "SERIES_AT_ONCE", 10)
     state.mode = "tcp"
-    names = {name for name, _ in samples(make_client(state))}
-    assert "tcp_controlplane_connected_gauge" in names
-    assert not any(name.startswith("http_") for name in names)
+    for number in range(1024, 1224):
+        state.tcp.port(number)
+    client = make_client(state)
+    turns = 0
+
+    def visitor() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            state.tcp.port(40_000 + turns)  # which must not disturb the scrape
+            gevent.sleep(0)
+
+    visiting = gevent.spawn(visitor)
+    assert scrape(client).count("tcp_dataplane_connections_total{") >= 200
+    visiting.kill()
+    assert turns >= 3 * 200 // 10
 
 
 def test_others_get_their_turn_during_a_large_scrape(

@@ -120,8 +120,17 @@ def test_an_authority_near_its_end_is_replaced_and_told(tmp_path: Path, caplog: 
     first = ensure(tmp_path, [], "box", now=NOW)
     assert ensure(tmp_path, [], "box", now=NOW + 3550 * DAY).fingerprint == first.fingerprint
     assert not caplog.records
+    before = (tmp_path / AUTHORITY_FILE).read_bytes()
     assert ensure(tmp_path, [], "box", now=NOW + 3600 * DAY).fingerprint != first.fingerprint
-    assert "a new one is made" in caplog.text
+    assert "clients must trust the new one" in caplog.text
+    assert (tmp_path / f"{AUTHORITY_FILE}.old").read_bytes() == before  # the clock may have been wrong
+
+
+def test_no_authority_is_made_by_a_clock_that_cannot_be_right(tmp_path: Path) -> None:
+    """It would have ended when the clock is set, and clients would have trusted it."""
+    with pytest.raises(ConfigError, match="clock says 1972-01-01 00:00 UTC: set it"):
+        ensure(tmp_path, [], "box", now=datetime(1972, 1, 1, tzinfo=timezone.utc))
+    assert not (tmp_path / AUTHORITY_FILE).exists()
 
 
 def test_a_clock_that_runs_behind_does_not_cost_the_authority(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.certificates.issue import Pair, issue_server, new_authority, subject_names
-from appliance.certificates.own import load_own
+from appliance.certificates.own import DATA, FOUND, inspect, load_own
 from appliance.config.options import ConfigError
 
 NOW = datetime.now(timezone.utc)
@@ -164,3 +165,127 @@ def test_a_key_too_small_for_openssl(tmp_path: Path) -> None:
         small.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     assert "OpenSSL says" in refusal(cert, key)
+
+
+# ---- for the data plane, and what serves although it is not as it should be
+
+
+def test_messages_name_the_flags_of_the_data_plane(tmp_path: Path, cert: Path) -> None:
+    other = write_key(tmp_path / "other.pem", new_authority(NOW))
+    with pytest.raises(ConfigError) as caught:
+        load_own(cert, other, DATA)
+    assert str(caught.value) == f"--data-key {other} does not belong to the certificate in --data-cert {cert}"
+    with pytest.raises(ConfigError, match="^certificate .* expired on "):
+        load_own(cert, write_key(tmp_path / "k.pem", SERVER), FOUND, now=NOW + 400 * DAY)
+
+
+def warnings(cert: Path, key: Path, now: datetime = NOW) -> list[str]:
+    """Without the name of the file."""
+    material, found = inspect(cert, key, DATA, now=now)
+    assert material.source == "own" and material.renews is None
+    assert all(text.startswith(f"--data-cert {cert} ") for text in found)
+    return [text.removeprefix(f"--data-cert {cert} ") for text in found]
+
+
+def issued(subject: str, issuer: Pair | None, authority: bool, *, names: bool = True, use: bool = True) -> Pair:
+    """One link of a chain; without an issuer it is its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + 90 * DAY)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    )
+    if not authority and names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
+    if not authority and not use:
+        client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = builder.add_extension(client, critical=False)
+    return Pair(key, builder.sign((issuer.key if issuer else key), hashes.SHA256()))
+
+
+ROOT = issued("Root", None, True)
+MIDDLE = issued("Middle", ROOT, True)
+LOW = issued("Low", MIDDLE, True)
+LEAF = issued("leaf.example", LOW, False)
+
+
+@pytest.fixture
+def known_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine trusts it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(write_certificates(tmp_path / "root.pem", ROOT)))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nothing"))
+
+
+@pytest.mark.usefixtures("known_root")
+@pytest.mark.parametrize(
+    ("chain", "expected"),
+    [
+        ([LEAF, LOW, MIDDLE], []),
+        ([LEAF, LOW, MIDDLE, ROOT], []),  # needless, and usual
+        ([LEAF, MIDDLE, LOW], ["has its chain in the wrong order"]),
+        ([LEAF, LOW, MIDDLE, issued("Stray", None, True)], ["holds certificates that have nothing to do with it"]),
+        ([LEAF, LOW], ["has an incomplete chain: 'Middle', who issued 'CN=Low', is neither in the file nor known"]),
+        ([LEAF], ["has an incomplete chain: 'Low', who issued 'CN=leaf.example', is neither"]),
+    ],
+)
+def test_chains_that_serve_not_everybody(tmp_path: Path, chain: list[Pair], expected: list[str]) -> None:
+    found = warnings(write_certificates(tmp_path / "c.pem", *chain), write_key(tmp_path / "k.pem", LEAF))
+    assert len(found) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(found, expected, strict=True)), found
+
+
+@pytest.mark.usefixtures("known_root")
+def test_an_issuer_that_this_machine_knows_needs_no_chain(tmp_path: Path) -> None:
+    leaf = issued("direct.example", ROOT, False)
+    assert warnings(write_certificates(tmp_path / "c.pem", leaf), write_key(tmp_path / "k.pem", leaf)) == []
+
+
+def test_what_this_machine_does_not_know_is_doubted(tmp_path: Path) -> None:
+    """And the way out for those who have an authority of their own is named."""
+    cert = write_certificates(tmp_path / "c.pem", LEAF, LOW, MIDDLE)
+    (text,) = warnings(cert, write_key(tmp_path / "k.pem", LEAF))
+    assert "append the issuer's certificates" in text and "unless your visitors trust that issuer itself" in text
+
+
+def test_a_self_signed_one(tmp_path: Path) -> None:
+    alone = issued("alone.example", None, False)
+    (text,) = warnings(write_certificates(tmp_path / "c.pem", alone), write_key(tmp_path / "k.pem", alone))
+    assert text == "is self-signed: clients refuse it unless each has been told to trust it"
+
+
+def test_one_that_names_nobody(tmp_path: Path) -> None:
+    """Useless to browsers; the control plane's clients may still take it."""
+    leaf = issued("cn.example", ROOT, False, names=False)
+    cert, key = write_certificates(tmp_path / "c.pem", leaf, ROOT), write_key(tmp_path / "k.pem", leaf)
+    with pytest.raises(ConfigError, match="^--data-cert .* has no subjectAltName: browsers go by that alone"):
+        load_own(cert, key, DATA)
+    assert any("has no subjectAltName" in text for text in inspect(cert, key)[1])
+
+
+def test_one_that_is_not_for_servers(tmp_path: Path) -> None:
+    leaf = issued("client.example", ROOT, False, use=False)
+    (text,) = warnings(write_certificates(tmp_path / "c.pem", leaf, ROOT), write_key(tmp_path / "k.pem", leaf))
+    assert "lacks serverAuth" in text
+
+
+@pytest.mark.parametrize(("days", "said"), [(10, False), (77, True), (89.9, True)])
+def test_one_that_ends_soon(tmp_path: Path, days: float, said: bool) -> None:
+    leaf = issued("leaf.example", ROOT, False)
+    cert = write_certificates(tmp_path / "c.pem", leaf, ROOT)
+    found = warnings(cert, write_key(tmp_path / "k.pem", leaf), NOW + days * DAY)
+    assert [text[:8] for text in found] == (["ends on "] if said else [])
+
+
+def test_warnings_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    alone = issued("alone.example", None, False)
+    load_own(write_certificates(tmp_path / "c.pem", alone), write_key(tmp_path / "k.pem", alone), DATA)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    known = inspect(tmp_path / "c.pem", tmp_path / "k.pem", DATA)[0]
+    load_own(tmp_path / "c.pem", tmp_path / "k.pem", DATA, known=known)
+    assert len(caplog.records) == 1

@@ -169,3 +169,9 @@ def test_ports_of_servers(server: type[TcpServerConfig], ports: Texts) -> None:
     with pytest.raises(ConfigError, match="^--allow-ports: "):
         check_rules(server(allow_ports=ports))
     check_rules(server(allow_ports=("*",)))
+
+
+def test_a_host_alone_beside_ports_is_not_guessed() -> None:
+    """For a website, or for the port?"""
+    with pytest.raises(ConfigError, match="write http://192.0.2.7 for a website, or 443=192.0.2.7 for that port"):
+        offers_of(ClientConfig(url="h", upstream=("192.0.2.7",), port=("443",)))

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli.flags import ConfigCommand
-from appliance.config.options import check_ranges, option
+from appliance.config.options import ConfigError, check_ranges, option
 from appliance.config.shared import ACCESS, LIMITS, SERVER, LicenceOptions, TokenOptions
 
 
@@ -21,6 +21,8 @@ class Sample(TokenOptions, LicenceOptions):
     names: tuple[str, ...] = option((), group=SERVER, metavar="NAME", help="Names.")
     ports: tuple[str, ...] = option(("80", "443"), group=SERVER, metavar="PORTS", help="Ports.")
     path: str | None = option(None, group=SERVER, default_text="somewhere", help="Path.")
+    rest: float = option(0.0, group=LIMITS, unit="seconds", minimum=0.0, help="Rest.")
+    look: str | None = option(None, group=LIMITS, metavar="PLACE", bare="here", help="Look.")
     level: str = option("info", group=LIMITS, choices=("info", "debug"), help="Level.")
 
     def __post_init__(self) -> None:
@@ -43,6 +45,10 @@ def test_nothing_given_is_the_config_of_its_defaults() -> None:
 @pytest.mark.parametrize(
     ("arguments", "field", "value"),
     [
+        (["--look"], "look", "here"),
+        (["--look=there"], "look", "there"),
+        (["--look", "there"], "look", "there"),
+        (["--look", "--port", "1"], "look", "here"),
         (["--port", "1"], "port", 1),
         (["--port=1"], "port", 1),
         (["-p", "1"], "port", 1),
@@ -64,6 +70,8 @@ def test_nothing_given_is_the_config_of_its_defaults() -> None:
         (["--ports", "1"], "ports", ("1",)),
         (["--path", ""], "path", ""),
         (["--level", "debug"], "level", "debug"),
+        (["--level", "DEBUG"], "level", "debug"),
+        (["--rest", "never"], "rest", 0.0),
         (["--token-from", "f"], "token_file", "f"),
         (["--token", "-p=1"], "token", "-p=1"),
     ],
@@ -78,7 +86,8 @@ def test_ways_to_write_a_value(arguments: list[str], field: str, value: object) 
         (["--port", "x"], "not a valid integer"),
         (["--auto-tls=maybe"], "neither true nor false"),
         (["--wait", "soon"], "is not a duration"),
-        (["--level", "loud"], "is not one of"),
+        (["--wait", "never"], "is not a duration"),
+        (["--level", "loud"], "'loud' is none of"),
         (["--prot", "1"], "--port"),
         (["stray"], "unexpected extra argument"),
     ],
@@ -127,3 +136,10 @@ def test_help_shows_groups_units_defaults_and_examples() -> None:
     assert "sample --url x" in lines
     assert "license" not in result.stdout
     assert "token-from" not in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--names", ""], ["--names=,", "--names", " "]])
+def test_an_empty_list_is_not_taken_for_none(arguments: list[str]) -> None:
+    """As of --allow-ips "$UNSET", which would let everybody in."""
+    with pytest.raises(ConfigError, match="--names is empty"):
+        parsed(*arguments)

@@ -3,6 +3,8 @@
 import io
 import logging
 import re
+import sys
+import types
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +23,9 @@ def restored_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TERM", "xterm")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hook = sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -80,3 +84,25 @@ def test_tracebacks_stay_readable() -> None:
     except ValueError:
         logging.getLogger("x").exception("crashed")
     assert "x: crashed\nTraceback (most recent call last):\n" in stream.getvalue()
+
+
+class Failing:
+    def __del__(self) -> None:
+        raise KeyError("lost")
+
+
+def test_what_nobody_can_catch_is_logged() -> None:
+    """And what strangers can bring about, for which there is nobody to catch it, is no news."""
+    stream = io.StringIO()
+    logs.set_up("info", stream)
+    thing: Failing | None = Failing()
+    del thing
+    assert "please report this\nTraceback" in stream.getvalue() and "KeyError: 'lost'" in stream.getvalue()
+    stream.truncate(0)
+    error = UnicodeDecodeError("ascii", b"a\xff", 1, 2, "ordinal not in range(128)")
+    found = types.SimpleNamespace(exc_value=error, object=b"a\xff", err_msg=None)
+    sys.unraisablehook(found)  # type: ignore[arg-type]
+    assert stream.getvalue() == ""
+    logs.set_up("debug", stream)
+    sys.unraisablehook(found)  # type: ignore[arg-type]
+    assert "a TLS client asks for the name b'a\\xff'" in stream.getvalue()

@@ -1,95 +1,20 @@
 """`sluice status` against servers that answer well, badly, late or not at all."""
 
+import contextlib
+import hashlib
 import json
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from appliance.certificates import issue
-from appliance.cli import status
+from appliance.certificates.trust import CA_PATH
+from appliance.cli import asking
 from appliance.cli.main import run
-from appliance.cli.status import CA_PATH
-
-TOKEN = "secret"
-ANSWER = {
-    "info": {
-        "version": "0.1.0",
-        "sha": "3f2a9c1",
-        "mode": "http",
-        "startTime": "2001-01-01T00:00:00+00:00",
-        "hostname": "pine",
-    },
-    "clients": [],
-}
-
-
-@dataclass
-class Server:
-    """A control plane of this test's making; `answers` maps a path to its code and body."""
-
-    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    seen: list[tuple[str, str | None]] = field(default_factory=list)
-    port: int = 0
-    ca_pem: bytes = b""
-
-    @property
-    def plain_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
-    @property
-    def tls_url(self) -> str:
-        return f"wss://127.0.0.1:{self.port}"
-
-
-def serve(server: Server, context: ssl.SSLContext | None) -> Callable[[], None]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version: ClassVar[str] = "HTTP/1.1"
-        timeout = 5
-
-        def do_GET(self) -> None:
-            token = self.headers["Authorization"]
-            server.seen.append((self.path, token))
-            code, body = server.answers.get(self.path, (404, b""))
-            if self.path == "/status" and token != f"Bearer {TOKEN}":
-                code = 401
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return "Mon, 01 Jan 2001 00:15:20 GMT"  # the server's clock, not ours, tells ages
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class QuietServer(HTTPServer):
-        def handle_error(self, request: object, client_address: object) -> None:
-            pass  # a client that goes away, as some here do
-
-    http_server = QuietServer(("127.0.0.1", 0), Handler)
-    if context is not None:
-        http_server.socket = context.wrap_socket(http_server.socket, server_side=True)
-    server.port = http_server.server_port
-    server.answers["/status"] = (200, json.dumps(ANSWER).encode())
-    thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-
-    def stop() -> None:
-        http_server.shutdown()
-        thread.join(5)
-        http_server.server_close()
-
-    return stop
+from tests.stage.control_plane import ANSWER, TOKEN, Server, certificate, serve
 
 
 @pytest.fixture
@@ -98,22 +23,6 @@ def plain() -> Iterator[Server]:
     stop = serve(server, None)
     yield server
     stop()
-
-
-def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, bytes]:
-    now = datetime.now(timezone.utc)
-    authority = issue.new_authority(now)
-    pair = issue.issue_server(authority, [issue.parse_name(name)], now)
-    path = directory / "server.pem"
-    path.write_bytes(
-        pair.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + pair.certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return context, authority.certificate.public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.fixture(params=["127.0.0.1"])
@@ -225,7 +134,7 @@ def test_no_such_host(failing: Callable[..., str]) -> None:
 
 
 def test_silence(monkeypatch: pytest.MonkeyPatch, failing: Callable[..., str]) -> None:
-    monkeypatch.setattr(status, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(asking, "WAIT_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         for url in (f"ws://127.0.0.1:{port}", f"wss://127.0.0.1:{port}"):
@@ -238,3 +147,97 @@ def test_tls_where_there_is_none(plain: Server, failing: Callable[..., str]) -> 
 
 def test_no_tls_where_there_is(tls: Server, failing: Callable[..., str]) -> None:
     assert f"write wss://127.0.0.1:{tls.port}" in failing(1, f"ws://127.0.0.1:{tls.port}")
+
+
+# Trust: the same as clients'. (More of it in tests/certificates/test_trust.py.)
+
+NAME = "tunnel.test"
+
+
+@pytest.fixture
+def elsewhere(tls: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The URL of the server by a name that is not this machine's own; and a state directory for what is remembered."""
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *args: real("127.0.0.1", *args))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    return f"wss://{NAME}:{tls.port}"
+
+
+def fingerprint_of(pem: bytes) -> str:
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode())).hexdigest()
+
+
+@pytest.mark.parametrize("tls", [NAME], indirect=True)
+def test_a_server_is_remembered(
+    tls: Server, elsewhere: str, capsys: pytest.CaptureFixture[str], failing: Callable[..., str], tmp_path: Path
+) -> None:
+    assert run(["status", "--url", elsewhere, "--token", TOKEN]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"first use of {NAME}:{tls.port}: its authority is sha256:")
+    assert printed.err.count("\n") == 1 and "Connected clients" in printed.out
+    assert run(["status", "--url", elsewhere, "--token", TOKEN]) == 0
+    assert not capsys.readouterr().err
+    before = len(tls.seen)
+    tls.answers[CA_PATH] = (200, certificate(tmp_path, NAME)[1])
+    line = failing(1, elsewhere)
+    assert f"it was sha256:{fingerprint_of(tls.ca_pem)}" in line and "sluice trust --url" in line
+    tls.answers[CA_PATH] = (404, b"")
+    assert "it shows no authority of its own" in failing(1, elsewhere)
+    assert tls.seen[before:] == [(CA_PATH, None)] * 2
+
+
+@pytest.mark.parametrize("tls", [NAME], indirect=True)
+def test_pinned(tls: Server, elsewhere: str, failing: Callable[..., str], tmp_path: Path) -> None:
+    assert "--ca-fingerprint is sha256:abab" in failing(1, elsewhere, "--ca-fingerprint", "AB" * 32)
+    assert tls.seen == [(CA_PATH, None)]
+    assert run(["status", "--url", elsewhere, "--token", TOKEN, "--ca-fingerprint", fingerprint_of(tls.ca_pem)]) == 0
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("tls", [NAME], indirect=True)
+def test_own_authorities(tls: Server, elsewhere: str, failing: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(tls.ca_pem)
+    (tmp_path / "other.pem").write_bytes(certificate(tmp_path, NAME)[1])
+    line = failing(1, elsewhere, "--tls-ca", str(tmp_path / "other.pem"))
+    assert "cannot be trusted" in line and "--tls-ca must hold the authority that issued it" in line
+    assert run(["status", "--url", elsewhere, "--token", TOKEN, "--tls-ca", str(tmp_path / "ca.pem")]) == 0
+    assert tls.seen == [("/status", f"Bearer {TOKEN}")]
+
+
+def test_an_authority_that_cannot_be_had(tls: Server, failing: Callable[..., str]) -> None:
+    tls.answers[CA_PATH] = (503, b"")
+    assert f"answers 503 to {CA_PATH}" in failing(1, tls.tls_url)
+
+
+def test_this_machine_may_change(tls: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    known = tmp_path / "known_servers"
+    known.write_text(f"127.0.0.1:{tls.port} sha256:{'ab' * 32} 2026-01-31T12:23:17Z\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIRECTORY", str(tmp_path))
+        assert run(["status", "--url", tls.tls_url, "--token", TOKEN]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Warning: 127.0.0.1:") and "before it was sha256:abab" in printed.err
+    assert fingerprint_of(tls.ca_pem) in known.read_text()
+
+
+def test_an_answer_that_drips_is_given_up(failing: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and the end never would."""
+    monkeypatch.setattr(asking, "ANSWER_SECONDS", 0.3)
+    over = threading.Event()
+
+    def drip() -> None:
+        listener.settimeout(10)
+        sock, _ = listener.accept()
+        with sock, contextlib.suppress(OSError):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not over.wait(0.02):
+                sock.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            failing(1, f"ws://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            over.set()
+            dripping.join(10)

@@ -16,6 +16,8 @@ import pytest
 from appliance.certificates import authority
 from appliance.certificates.material import Material
 from appliance.client import agent as agent_module
+from appliance.client import attachment
+from appliance.client import running as running_module
 from appliance.client.agent import Agent
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.options import ConfigError
@@ -181,14 +183,14 @@ FIRST_WORDS: dict[str, tuple[Callable[[Peer], None], str]] = {
     "a farewell": (saying(CLOSE, b"\x03\xf0your token has expired"), "the session has ended: your token has expired"),
     "an end": (lambda peer: peer.close(), "the session has ended: the connection has ended"),
     "evicted": (then(kind="evicted", reason="R"), "the session has ended: the server has ended the session: R"),
-    "drain": (then(kind="drain", reason="R"), "the session has ended: the server is going away: R"),
+    "drain": (then(kind="drain", reason="R"), "the server is going away (R)"),
 }
 
 
 @pytest.mark.parametrize("name", FIRST_WORDS)
 def test_odd_sessions(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Its end is explained, and it is tried again."""
-    monkeypatch.setattr(agent_module, "WELCOME_SECONDS", 0.1)
+    monkeypatch.setattr(attachment, "WELCOME_SECONDS", 0.1)
     script, reason = FIRST_WORDS[name]
     server = serve(lambda path, peer: (peer.hear(), script(peer)))
     running = run(server.url)
@@ -221,7 +223,7 @@ def test_a_server_that_is_not_heard_any_more(run: Run) -> None:
 
     server = serve(script)
     began = time.monotonic()
-    assert run(server.url).reason() == "the session has ended: the time limit has passed"
+    assert run(server.url).reason() == "the session has ended: the server is heard no more"
     assert time.monotonic() - began < 2
     server.wait(2)
 
@@ -430,7 +432,7 @@ def test_a_server_with_a_new_authority(
     tls_house.restart()
     tls_house.connected(client_id)
     assert tls_house.ask(get("/", "a.example")).status == 200
-    assert f"the certificate of 127.0.0.1:{tls_house.control_port} is not trusted" in caplog.text
+    assert f"before it was sha256:{material.fingerprint}. At an address of this machine alone" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -469,7 +471,7 @@ def test_a_wrong_token(house: House, caplog: pytest.LogCaptureFixture, run: Run)
 @pytest.fixture
 def signals() -> Iterator[None]:
     """libev leaves the default behind, not what Python had."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -484,7 +486,7 @@ def test_a_signal_ends_it(house: House, number: signal.Signals) -> None:
     running.get(timeout=5)
     until(lambda: house.session(client_id) is None, "it has stopped")
     agent._stopping.clear()
-    house.agents.append((agent, gevent.spawn(agent_module.run, agent)))
+    house.agents.append((agent, gevent.spawn(running_module.run, agent)))
     house.connected(client_id)
     os.kill(os.getpid(), number)
     house.agents[0][1].get(timeout=5)

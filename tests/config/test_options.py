@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.config.certificates import CertificatesConfig
 from appliance.config.client import ClientConfig
 from appliance.config.file_server import FileServerConfig
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
+from appliance.config.known import KnownConfig
 from appliance.config.options import (
     ConfigError,
     check_networks,
@@ -29,7 +31,7 @@ from appliance.config.tcp_server import TcpServerConfig
 
 SERVERS = [HttpServerConfig, TcpServerConfig, ServerConfig]
 CLIENTS = [HttpClientConfig, TcpClientConfig, ClientConfig]
-CONFIGS = [*SERVERS, *CLIENTS, FileServerConfig, StatusConfig]
+CONFIGS = [*SERVERS, *CLIENTS, FileServerConfig, StatusConfig, KnownConfig, CertificatesConfig]
 
 
 @pytest.mark.parametrize(

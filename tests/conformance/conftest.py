@@ -34,7 +34,7 @@ class Stage:
         return self.python.upstream
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     directory: Path = tmp_path_factory.mktemp("conformance")
     nginx, python, other = Nginx(directory), Upstream(), Upstream("other")

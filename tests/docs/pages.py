@@ -80,3 +80,9 @@ def rows(page: Path, first_cell: str) -> Iterator[list[str]]:
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if cells and re.fullmatch(first_cell, cells[0]):
             yield cells
+
+
+def sections(page: Path) -> Iterator[tuple[str, str]]:
+    """Each heading of a page, and the text up to the next one."""
+    _, *found = re.split(r"^#+ +(.*)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    yield from zip(found[::2], found[1::2], strict=True)

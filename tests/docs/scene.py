@@ -23,6 +23,7 @@ from appliance.certificates.issue import issue_server, new_authority, parse_name
 from tests.docs.pages import Block
 from tests.docs.proxy import ConnectProxy
 from tests.stage.openssh import OpenSsh
+from tests.stage.pebble import Pebble
 from tests.stage.postgresql import PostgreSql
 from tests.stage.process import PATIENCE_SECONDS, ROOT, Process, eventually, free_port, listening
 from tests.stage.upstream import Upstream
@@ -33,6 +34,7 @@ PROXY_PORT = 3128
 SSH_PORT, POSTGRESQL_PORT = 22, 5432
 OTHER_PORTS = (80, 443, 2222, 8000, 8080, 8123)
 # Documented names that must be this machine's for programs that look them up.
+HOME_ASSISTANT = "homeassistant.local:8123"
 SERVER_HOSTS = {"203.0.113.7": "127.0.0.1", "tunnel.example.com": "localhost"}
 # Other machines, beside the client or the server. They have services on the very ports that a tunnel opens.
 OTHER_MACHINES, ELSEWHERE = re.compile(r"\b(?:192\.168\.0\.[12]0|10\.0\.0\.2)\b"), "127.0.0.2"
@@ -62,7 +64,7 @@ STAYING = {
     "sluice fileserver": Staying(FILES, "password is ", "--port=8080"),
 }
 # What ends by itself, with exit status 0.
-ENDING = {"sluice", "curl", "head", "openssl", "pg_dump", "printf", "promtool", "psql", "scp", "ssh"}
+ENDING = {"sluice", "curl", "head", "man", "mkdir", "openssl", "pg_dump", "printf", "promtool", "psql", "scp", "ssh"}
 DEFAULTS = {STATUS: "--url=wss://127.0.0.1:8123"}
 
 _SHIM = '#!/bin/sh\nexec "{python}" -m appliance "$@"\n'
@@ -94,8 +96,13 @@ http {{
 """
 _URL = re.compile(r"\b(https?|wss?)://([A-Za-z0-9.-]+)(:\d+)?")
 # Flags whose values name ports, of ours and of ssh, scp, psql and pg_dump; a port in such a value.
-_PORT_FLAG = re.compile(r"(?<!\S)((?:--(?:control-)?ports?|--upstream|--local|--allow-[a-z-]+|-[pP])[ =])(\S+)")
+_PORT_FLAG = re.compile(
+    r"(?<!\S)((?:--(?:(?:control|https)-)?ports?|--upstream|--local|--allow-[a-z-]+|-[pP])[ =])(\S+)"
+)
 _PORT = re.compile(r"(?<![\w./-])\d+(?![\w.-])")
+
+_FINGERPRINT = re.compile(r"\b[0-9a-f]{64}\b")
+_AUTHORITY = re.compile(r"authority: sha256:([0-9a-f]{64}), pin it")
 
 
 class UnknownCommand(AssertionError):
@@ -120,7 +127,11 @@ class Scene:
             "/run/app.sock": directory / "app.sock",
             "/etc/letsencrypt/live/example.com": directory / "certificates",
             "/etc/prometheus": directory / "prometheus",
+            "/usr/local/share": directory / "system",
+            "/etc/sluice/certificates": directory / "certificates",
+            "/etc/sluice": directory / "certificates",
         }
+        self._pebbles: list[Pebble] = []  # none, or one
         self.processes: list[Process] = []  # all that were started
         self._running: dict[str, list[Process]] = {role: [] for role in ROLES}
         self._server_kind = ""
@@ -156,6 +167,8 @@ class Scene:
     def close(self) -> None:
         with contextlib.ExitStack() as stack:  # all of them, whatever happens
             stack.callback(self.proxy.close)
+            for pebble in self._pebbles:
+                stack.callback(pebble.close)
             for upstream in (*self.upstreams.values(), self.socket_upstream):
                 stack.callback(upstream.close)
             for program in self._programs.values():
@@ -167,6 +180,7 @@ class Scene:
 
     def translated(self, text: str) -> str:
         """The text with the pages' addresses and paths replaced by those that stand in for them."""
+        text = text.replace(HOME_ASSISTANT, f"127.0.0.1:{UPSTREAM_PORTS[0]}")
         for path, place in self._paths.items():
             text = text.replace(path, str(place))
         # A proxied client leaves names to the proxy, and certificates must fit what it was told.
@@ -177,7 +191,13 @@ class Scene:
         text = _PORT_FLAG.sub(lambda found: found[1] + _PORT.sub(lambda port: self._shown(port[0]), found[2]), text)
         for host, place in SERVER_HOSTS.items():  # for ssh and psql
             text = re.sub(rf"(-h |\w+@){re.escape(host)}\b", rf"\g<1>{place}", text)
+        text = _FINGERPRINT.sub(lambda found: self._fingerprint() or found[0], text)
         return text.replace("pi@", f"{getpass.getuser()}@")
+
+    def _fingerprint(self) -> str:
+        """That of the authority of the server that runs, which stands in for all that the pages have."""
+        outputs = (process.output for process in self._running[SERVER])
+        return next((found[1] for found in map(_AUTHORITY.search, outputs) if found), "")
 
     def _translated_listen(self, found: re.Match[str]) -> str:
         return f"listen {found[1] or '127.0.0.1'}:{self._shown(found[2])}"
@@ -202,7 +222,9 @@ class Scene:
         fresh: set[str] = set()  # roles that this block has begun to start
         for command in block.commands:
             kind = _kind_of(command)
-            if kind in STAYING:
+            if "--generate" in command:
+                self.run_line(command, str(block))
+            elif kind in STAYING:
                 self._start(kind, command, fresh)
             elif kind in DEFAULTS or _first_word(command) in ENDING:
                 self._run_to_end(block, kind, command)
@@ -220,16 +242,39 @@ class Scene:
             self._replace(role)
             fresh.add(role)
         self._need_programs(command)
+        command, names = self._by_pebble(command)
+        if "--data-cert" in command:
+            defaults = defaults.replace("--port=8000", "--port=80 --https-port=443")
         line = "exec env " + self.translated(_with_defaults(command, defaults))
         name = f"{len(self.processes)}-{kind.replace(' ', '-')}"
         process = Process(name, ["bash", "-euc", line], self.directory, self._environ)
         self.processes.append(process)
         self._running[role].append(process)
         eventually(lambda: ready in process.output, f"{ready!r} of: {line}", process)
+        eventually(lambda: process.output.count(": new certificate, good until") == names, f"issued: {line}", process)
         if role == CLIENT:  # the server says this when its ports are open
             (client_id,) = re.findall(r"connected to \S+ as (\w+)", process.output)
             (server,) = self._running[SERVER]
             eventually(lambda: f"client {client_id} connected from" in server.output, "served", process, server)
+
+    def _by_pebble(self, command: str) -> tuple[str, int]:
+        """The command with pebble for its ACME server, whichever it names, and how many certificates that is to issue;
+        all that need none are left as they are."""
+        names = command.count("--letsencrypt-domain")
+        if not names:
+            return command, 0
+        for pebble in self._pebbles:
+            pebble.close()
+        directory = self.directory / f"acme-{len(self.processes)}"  # each is a server of its own
+        directory.mkdir()
+        pebble = Pebble(directory)
+        self._pebbles = [pebble]
+        self._ports |= {80: pebble.http_port, 443: pebble.tls_port}
+        with (self.directory / "certificates" / "ca.pem").open("a") as trusted:
+            trusted.write(pebble.root())
+        command = re.sub(r" --letsencrypt-(issuer|ca) \S+", "", command)
+        flags = ["--port=80", f"--https-port={pebble.tls_port}", *pebble.flags()]
+        return " ".join([command, *flags]), names
 
     def _need_programs(self, command: str) -> None:
         """What the pages take for granted at home: sshd on the client's machine, PostgreSQL on another one."""
@@ -238,7 +283,7 @@ class Scene:
             self._ports[SSH_PORT] = ssh.port
             for name in ("ssh", "scp"):
                 _make_program(self.directory / "bin" / name, _SSH_SHIM.format(name=name, config=ssh.client_config))
-        if f":{POSTGRESQL_PORT}" in command and POSTGRESQL_PORT not in self._programs:
+        if re.search(rf"[: ]{POSTGRESQL_PORT}\b", command) and POSTGRESQL_PORT not in self._programs:
             database = self._programs[POSTGRESQL_PORT] = PostgreSql(self.directory, ELSEWHERE)
             self._ports[POSTGRESQL_PORT] = database.port
 

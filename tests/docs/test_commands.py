@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -12,15 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.certificates_text import _HEADINGS
 from tests.docs.pages import PAGES, Block, blocks, name_of, only_block
 from tests.docs.scene import Scene, UnknownCommand
-from tests.stage.process import ROOT
+from tests.stage.process import ROOT, SLUICE, eventually
 
 # Commands that are not run here, and by whom they are.
 ELSEWHERE = {
     "scripts/try": "tests/process/test_try.py",
     "scripts/test": "scripts/test",  # which runs this
     "scripts/bench": "tests/scripts/test_bench.py",
+    "scripts/install.sh": "tests/scripts/test_install.py",  # and for real, by scripts/test-install
+    "systemctl": "scripts/test-install",
+    "journalctl": "scripts/test-install",
 }
 # What a page says in passing, to be tried when its blocks have run.
 AFTERWARDS = {
@@ -49,15 +55,21 @@ def test_commands_of(page: Path, scene: Scene) -> None:
             scene.start_nginx(block)
         elif block.language == "yaml":
             furnish_prometheus(scene, block)
+        elif block.language == "toml":
+            furnish_configuration(scene, block)
         elif block.language == "sh" and not is_elsewhere(block):
             scene.run(block)
     for command in AFTERWARDS.get(name_of(page), ()):
         scene.run(Block(page, 0, scene.section, "sh", command))
     checks = {
         "README.md": check_readme,
+        "docs/certificates.md": check_certificates,
         "docs/http.md": check_http,
+        "docs/letsencrypt.md": check_letsencrypt,
+        "docs/running.md": check_running,
         "docs/security.md": check_security,
         "docs/tcp.md": check_tcp,
+        "docs/trust.md": check_trust,
     }
     check = checks.get(name_of(page))
     if check is not None:
@@ -86,6 +98,22 @@ def check_http(scene: Scene) -> None:
     assert "203.0.113.7:8123" in scene.proxy.asked
 
 
+def check_certificates(scene: Scene) -> None:
+    """Each way was by HTTPS, the redirected one, too; and the table is laid out as the program lays it out."""
+    schemes = [record.message.one("x-forwarded-proto") for record in scene.upstreams[3000].requests()]
+    assert schemes == ["https"] * 3
+    (told,) = blocks(ROOT / "docs" / "certificates.md", "text")
+    (heading,) = (line for line in told.text.splitlines() if line.startswith("Plane"))
+    assert heading.split() == list(_HEADINGS)
+    assert not any("WARNING" in process.output for process in scene.processes)
+
+
+def check_letsencrypt(scene: Scene) -> None:
+    """What was asked for by HTTPS came by it."""
+    (request,) = scene.upstreams[3000].requests()
+    assert request.message.one("x-forwarded-proto") == "https"
+
+
 def check_security(scene: Scene) -> None:
     """The fingerprint of what was fetched is the one that was logged."""
     pem = (scene.directory / "ca.crt").read_text("ascii")
@@ -103,6 +131,51 @@ def check_tcp(scene: Scene) -> None:
     kinds = {"sluice-tcp-server", "sluice-tcp-client", "sluice-server", "sluice-client"}
     assert {process.name.partition("-")[2] for process in scene.processes} == kinds | {""}
     assert not any("does not serve" in process.output for process in scene.processes)
+
+
+def check_trust(scene: Scene) -> None:
+    """Only the client without a pin has remembered anything; and it has said what the page says."""
+    clients = [process.output for process in scene.processes if process.name.endswith("client")]
+    assert ["first use of" in output for output in clients] == [False, True, False]
+    told = next(block for block in blocks(ROOT / "docs" / "trust.md", "text") if block.text.startswith("first use"))
+    path = scene.directory / "state" / "known_servers"
+    server = f"127.0.0.1:{scene.port(8123)}"
+    (known,) = [text for text in path.read_text().splitlines() if not text.startswith("#")]
+    assert known.startswith(f"{server} sha256:")
+    line = told.text.strip().replace("203.0.113.7:8123", server)
+    line = line.replace("/home/pi/.local/state/sluice/known_servers", str(path))
+    assert re.sub(r"sha256:\w+", known.split()[1], line) in clients[1]
+
+
+def furnish_configuration(scene: Scene, block: Block) -> None:
+    """Its first line says where it is. A token of the pages lies beside it."""
+    path = Path(scene.translated(block.text).split()[1])
+    path.write_text(scene.translated(block.text))
+    (path.parent / "token").write_text((scene.directory / "token").read_text())
+
+
+def check_running(scene: Scene) -> None:
+    """Server and client were told everything by their files; reloading them changes nothing."""
+    (request,) = scene.upstreams[3000].requests()
+    assert request.message.one("host") == "app.example.com"
+    assert not any("WARNING" in process.output for process in scene.processes if "server" in process.name)
+    for process in scene.processes[-2:]:
+        os.kill(process.pid, signal.SIGHUP)
+        eventually(lambda process=process: "SIGHUP: no setting has changed" in process.output, "reloaded", process)
+
+
+def test_complaints_about_configuration_files(tmp_path: Path) -> None:
+    """They read as the page has them."""
+    (told,) = (block for block in blocks(ROOT / "docs" / "running.md", "text") if block.text.startswith("Error: "))
+    texts = {6: 'alow-ips = ""', 2: "port = 70000", 5: 'grace = "soon"'}
+    for line, (number, text) in zip(told.text.splitlines(), texts.items(), strict=True):
+        (tmp_path / "server.toml").write_text("\n" * (number - 1) + text)
+        command = [*SLUICE, "http", "server", "--config", "server.toml"]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=20, check=False
+        )
+        assert (done.returncode, done.stderr) == (2, f"{line}\n")
 
 
 def furnish_prometheus(scene: Scene, block: Block) -> None:
@@ -127,7 +200,8 @@ def test_what_is_run_elsewhere() -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"sh", "text", "json", "yaml", "nginx", "promql"}
+    # console: what needs machines that are not here
+    known = {"sh", "text", "json", "yaml", "nginx", "promql", "console", "toml"}
     for page in PAGES:
         for block in blocks(page):
             is_picture = page.name == "README.md" and not block.language and "──▶" in block.text

@@ -18,7 +18,7 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "sluice")
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def no_greenlet_is_left() -> Iterator[None]:
     gevent.sleep(0)  # the hub, too, is one
     before = greenlets()

@@ -23,10 +23,12 @@ from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
 from appliance.fileserver.service import open_directory
 from appliance.server.app import Server
+from appliance.server.secure import Secure
 from appliance.transport import reaper as reaper_module
 from appliance.transport import tasks
 from appliance.transport.reaper import reaper
 from appliance.transport.stream import Stream
+from appliance.tunnel.inspector.store import Inspector
 from appliance.tunnel.pool import Pool
 from appliance.tunnel.session import Session
 from appliance.wire.address import parse_server_url, parse_upstreams
@@ -82,8 +84,8 @@ def descriptors() -> int:
 
 
 def greenlets() -> int:
-    """Those that have begun and not ended, but for the hub's and its threads'."""
-    found = 0
+    """Those that have begun and not ended, but for the hub's and its threads', and those kept for the next task."""
+    found = -len(tasks._resting)
     for thing in gc.get_objects():
         if issubclass(type(thing), greenlet) and thing and thing.parent is not None:
             found += not type(thing).__module__.startswith("gevent.threadpool")
@@ -108,11 +110,20 @@ class Counts:
 class House:
     """One server, and what is added to it. `close` ends all, and checks that it is gone."""
 
-    def __init__(self, context: ssl.SSLContext | None = None, ca_pem: bytes | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        ca_pem: bytes | None = None,
+        secure: Secure | None = None,
+        **options: Any,
+    ) -> None:
+        """`secure`: the data plane's TLS; the options must say where its certificates come from."""
         gevent.get_hub().threadpool.apply(int)  # what the hub makes at its first use, it keeps
         self.counts = Counts()
         self._context = context
         self._ca_pem = ca_pem
+        self._secure = secure
+        self.https_port = 0
         self._options: dict[str, Any] = {"heartbeat": 5.0, "auto_tls": context is not None, **options}
         self.agents: list[tuple[Agent, Any]] = []
         self.upstreams: list[Upstream] = []
@@ -120,13 +131,15 @@ class House:
         self.server = self._start(0, 0)
 
     def _start(self, port: int, control_port: int) -> Server:
-        config = HttpServerConfig(
-            port=port, control_port=control_port, data_addr="127.0.0.1", control_addr="127.0.0.1", **self._options
-        )
-        server = Server(config, TOKEN, self._context, create_app)
+        options = {"data_addr": "127.0.0.1", "control_addr": "127.0.0.1", **self._options}
+        if self._secure is not None:
+            options["https_port"] = self.https_port
+        config = HttpServerConfig(port=port, control_port=control_port, **options)
+        server = Server(config, TOKEN, self._context, create_app, self._secure)
         server.state.ca_pem = self._ca_pem
         server.start()
-        self.port, self.control_port = server.port, server.control_port
+        self.port, self.control_port = server.ports[0] or 0, server.control_port
+        self.https_port = server.ports[1] or 0
         return server
 
     def restart(self) -> None:
@@ -140,11 +153,12 @@ class House:
 
     # Clients
 
-    def client(self, *upstreams: str, wait: bool = True, **options: Any) -> str:
+    def client(self, *upstreams: str, wait: bool = True, inspector: Inspector | None = None, **options: Any) -> str:
         """Start a client; its id. `wait`: until the server knows it and its streams are there."""
         client_id = options.setdefault("client_id", secrets.token_hex(16))
         config = HttpClientConfig(url=options.pop("url", self.url), upstream=upstreams, **options)
-        agent = Agent(config, parse_server_url(config.url), TOKEN, parse_upstreams(upstreams), open_directory)
+        parsed = parse_upstreams(upstreams)
+        agent = Agent(config, parse_server_url(config.url), TOKEN, parsed, open_directory, inspector=inspector)
         self.agents.append((agent, gevent.spawn(agent.run)))
         if wait:
             self.connected(client_id)
@@ -315,8 +329,8 @@ class Upstream:
 class Visitor(stage_visitor.Visitor):
     """As on the stage, waiting in the hub."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.sock: Any = socket.create_connection((host, port), PATIENCE_SECONDS)
+    def __init__(self, port: int, host: str = "127.0.0.1", source: str = "") -> None:
+        self.sock: Any = socket.create_connection((host, port), PATIENCE_SECONDS, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.sock)
 

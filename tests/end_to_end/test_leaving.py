@@ -204,7 +204,8 @@ def test_a_visitor_leaves_while_it_waits_for_a_stream(
     visitor.send(stage_post("Content-Length: 0"))
     until(lambda: pool._waiting, "the request waits")
     visitor.sock.close()
-    front = house.server._front
+    assert house.server.edge is not None
+    front = house.server.edge.plain
     assert front is not None
     (waiting,) = front._visitors
     until(waiting.connection.peer_has_left, "the end has come")

@@ -129,7 +129,7 @@ def test_many_requests_in_a_row(house: House, caplog: pytest.LogCaptureFixture) 
     assert len(pool._waiting) == 0
     assert len(house.server.router._found) < 10
     assert len(house.server.state.http.series) == series
-    assert len(house.server._front._visitors) == 0  # type: ignore[union-attr]
+    assert len(house.server.edge.plain._visitors) == 0  # type: ignore[union-attr]
 
 
 def resident_bytes() -> int:

@@ -72,10 +72,10 @@ def test_so_does_one_whose_body_comes_after_its_head(
         def __init__(self, real: Any) -> None:
             self.real = real
 
-        def dial(self, target: str) -> Any:
+        def dial(self, target: str, visitor: str) -> Any:
             refused.append(Event())
             assert refused[-1].wait(PATIENCE_SECONDS)
-            return self.real.dial(target)
+            return self.real.dial(target, visitor)
 
     house.client(f"{HOST}={upstream.url}")
     client_id = house.client(f"{HOST}={NOWHERE}", wait=False)

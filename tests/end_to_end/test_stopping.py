@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import gevent
@@ -9,7 +10,6 @@ import pytest
 from gevent.event import Event
 
 from appliance.client import agent as agent_module
-from appliance.server import app
 from tests.end_to_end.house import PATIENCE_SECONDS, House, Upstream, Visitor, listener, until
 from tests.stage.messages import Ended
 from tests.stage.upstream import Exchange
@@ -75,10 +75,14 @@ def test_a_request_under_way_ends_in_its_own_time(house: House, slow: Slow, visi
     assert (visitor.rest(), kept.rest()) == (b"", b"")
 
 
-def test_one_that_does_not_is_cut_off(
-    house: House, slow: Slow, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "GRACE_SECONDS", 0.1)
+def hurry(house: House, seconds: float = 0.1) -> None:
+    """Less grace for all of them, from now on."""
+    for part in (house.server, *(agent for agent, _ in house.agents)):
+        part._config = dataclasses.replace(part._config, grace=seconds)  # type: ignore[attr-defined]
+
+
+def test_one_that_does_not_is_cut_off(house: House, slow: Slow, visitor: Visitor) -> None:
+    hurry(house)
     house.server.stop()
     assert visitor.reader.exactly(4) == b"half"
     with pytest.raises((Ended, ConnectionResetError)):
@@ -103,8 +107,8 @@ def test_one_that_waits_for_a_stream_is_under_way(house: House, upstream: Upstre
         pool.discard(stream)
 
 
-def test_one_that_waits_for_ever_is_not(house: House, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "GRACE_SECONDS", 0.1)
+def test_one_that_waits_for_ever_is_not(house: House, upstream: Upstream) -> None:
+    hurry(house)
     client_id = house.server.registry.sessions()[0].client_id
     pool, taken = house.pool(client_id), house.starve(client_id)
     visitor = house.visitor()
@@ -116,19 +120,36 @@ def test_one_that_waits_for_ever_is_not(house: House, upstream: Upstream, monkey
         pool.discard(stream)
 
 
-@pytest.mark.parametrize("state", ["upgraded", "idle", "in its head", "lingering"])
-def test_what_does_not_hold_it_up(house: House, upstream: Upstream, state: str) -> None:
+def test_an_upgraded_connection_is_under_way(house: House, upstream: Upstream) -> None:
+    """Until grace is over."""
+    ended = Event()
+
     def switch(exchange: Exchange) -> None:
         exchange.keep = False
         exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tests\r\n\r\n")
+        exchange.send(exchange.sock.recv(4))
         exchange.gone()
+        ended.set()
 
     upstream.scripts["/switch"] = switch
     visitor = house.visitor()
-    if state == "upgraded":
-        visitor.send(get("/switch", HOST, "Connection: Upgrade", "Upgrade: tests"))
-        assert visitor.reader.head().status == 101
-    elif state == "idle":
+    visitor.send(get("/switch", HOST, "Connection: Upgrade", "Upgrade: tests"))
+    assert visitor.reader.head().status == 101
+    stopping = gevent.spawn(house.server.stop)
+    until(lambda: not house.server.state.ready, "it is stopping")
+    visitor.send(b"echo")
+    assert visitor.reader.exactly(4) == b"echo"
+    assert not stopping.ready()
+    hurry(house, 0.0)
+    stopping.get(timeout=SOON_SECONDS)
+    assert visitor.rest() == b""
+    assert ended.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("state", ["idle", "in its head", "lingering"])
+def test_what_does_not_hold_it_up(house: House, upstream: Upstream, state: str) -> None:
+    visitor = house.visitor()
+    if state == "idle":
         assert visitor.ask(get("/", HOST)).status == 200
     elif state == "in its head":
         visitor.send(b"GET / HT")
@@ -156,10 +177,8 @@ def test_a_client_s_request_under_way_ends_in_its_own_time(house: House, slow: S
     running.get(timeout=SOON_SECONDS)
 
 
-def test_a_client_s_endless_request_is_cut_off(
-    house: House, slow: Slow, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(agent_module, "GRACE_SECONDS", 0.1)
+def test_a_client_s_endless_request_is_cut_off(house: House, slow: Slow, visitor: Visitor) -> None:
+    hurry(house)
     house.stop_client()
     with pytest.raises((Ended, ConnectionResetError)):
         visitor.reader.exactly(8)
@@ -189,7 +208,7 @@ def test_a_client_stops_between_two_tries(house: House, monkeypatch: pytest.Monk
     monkeypatch.setattr(agent_module, "FIRST_PAUSE_SECONDS", 100.0)
     house.client("a=http://127.0.0.1:1", url="ws://127.0.0.1:1", wait=False)
     agent = house.agents[0][0]
-    until(lambda: agent._stopping.linkcount() > 0, "it waits for its next try")
+    until(lambda: agent._woken.linkcount() > 0, "it waits for its next try")
     began = time.monotonic()
     house.stop_client()
     assert time.monotonic() - began < SOON_SECONDS

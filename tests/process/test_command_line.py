@@ -47,7 +47,8 @@ def imported_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["http", "server", "--help"], ["client", "--help"], ["version"], ["frog"]]
+    "arguments",
+    [["--help"], ["http", "server", "--help"], ["client", "--help"], ["doctor", "--help"], ["version"], ["frog"]],
 )
 def test_help_and_errors_import_nothing_heavy(arguments: list[str]) -> None:
     found = imported_after(f"from appliance.cli.main import run; run({arguments!r})")

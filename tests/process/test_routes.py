@@ -277,3 +277,12 @@ def test_without_the_token_there_is_no_upgrade(tunnel: Tunnel, path: str, token:
         status_line = sock.makefile("rb").readline()
     assert status_line.split()[1] == b"401"
     assert b"101" not in status_line
+
+
+def test_an_upstream_that_is_the_server_itself(tunnel: Tunnel) -> None:
+    """Server and client on one machine: said at once, instead of going round until something is used up."""
+    client = tunnel.add_client("loop", f"loop.example=http://127.0.0.1:{tunnel.port}")
+    answer = once(tunnel.port, get("/", "loop.example"))
+    assert answer.status == 508
+    assert b"leads back to this server" in answer.body
+    tunnel.remove_client(client)

@@ -21,6 +21,7 @@ from tests.stage.upstream import Exchange, Upstream
 from tests.stage.visitor import Visitor, get, once
 
 HOST = "a.example"
+GRACE = "--grace=2s"  # what is held on to would take all of it
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tests\r\n\r\n"
 
 
@@ -33,9 +34,9 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 def tunnel(tmp_path: Path, upstream: Upstream) -> Iterator[Tunnel]:
-    tunnel = Tunnel(tmp_path, plain=True)
+    tunnel = Tunnel(tmp_path, GRACE, plain=True)
     try:
-        tunnel.add_client("client", f"{HOST}=http://127.0.0.1:{upstream.port}")
+        tunnel.add_client("client", f"{HOST}=http://127.0.0.1:{upstream.port}", flags=(GRACE,))
         yield tunnel
     finally:
         tunnel.close()
@@ -114,7 +115,7 @@ def test_a_signal_within_load(tunnel: Tunnel, upstream: Upstream, number: signal
         os.kill(client.pid, number)
         assert client.wait() == 0
         eventually(lambda: not tunnel.connected(), "the server knows", tunnel.server)
-        tunnel.add_client("another", f"{HOST}=http://127.0.0.1:{upstream.port}")
+        tunnel.add_client("another", f"{HOST}=http://127.0.0.1:{upstream.port}", flags=(GRACE,))
         os.kill(tunnel.server.pid, number)
         assert tunnel.server.wait() == 0
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stage.process import PATIENCE_SECONDS, SLUICE, Process, eventually, free_port
+from tests.stage.process import PATIENCE_SECONDS, SLUICE, Process, eventually, free_port, listening
 from tests.stage.tcp import Target, closed, cut, exactly, reaches, rest, turned_away, visit, was_cut
 from tests.stage.tunnel import TOKEN, Tunnel
 from tests.stage.upstream import Upstream
@@ -66,6 +66,22 @@ def test_a_taken_port_is_no_matter_to_who_holds_it(tmp_path: Path, target: Targe
         told(client, f"port {holder.port} is in use by another program")
         assert reaches(holder.port, holder)
         assert tunnel.status()["clients"][0]["upstreams"] == []
+
+
+def test_a_taken_port_is_tried_again(tmp_path: Path, target: Target) -> None:
+    """Once its holder has gone, without anybody's doing; nothing is said twice."""
+    with contextlib.closing(Tunnel(tmp_path, "--heartbeat", "1s", mode="tcp")) as tunnel:
+        other = free_port()
+        with contextlib.closing(Target()) as holder:
+            port = holder.port
+            client = tunnel.add_client("client", f"{port}={target.address}", f"{other}={target.address}")
+            told(client, f"port {port} is in use by another program")
+            assert reaches(other, target)
+        told(client, f"the server now serves {port}")
+        assert reaches(port, target)
+        assert reaches(other, target)
+        assert tunnel.status()["clients"][0]["upstreams"] == [f"{port}={target.address}", f"{other}={target.address}"]
+        assert client.output.count("is in use by another program") == 1
 
 
 def test_a_privileged_port_without_the_right(tmp_path: Path, target: Target) -> None:
@@ -129,6 +145,19 @@ def test_allow_ips(tmp_path: Path, target: Target) -> None:
         assert status(HTTPConnection("127.0.0.1", tunnel.port, PATIENCE_SECONDS), "/") == 200
         assert not target.called()
         assert len(python.recorded) == 1
+
+
+def test_who_is_turned_away_by_allow_ips_is_told(tmp_path: Path) -> None:
+    with contextlib.closing(Tunnel(tmp_path, "--allow-ips", "192.0.2.1", mode="tcp", ready=False)) as tunnel:
+        eventually(lambda: listening(tunnel.control_port), "the server listens", tunnel.server)
+        words = ["--url", tunnel.url, "--token", TOKEN]
+        asking = Process("status", [*SLUICE, "status", *words], tmp_path)
+        assert asking.wait() == 1
+        assert "does not let this address in: see --allow-ips of the server" in asking.output
+        asking.stop()
+        client = Process("client", [*SLUICE, "tcp", "client", *words, "--upstream", "2222=127.0.0.1:22"], tmp_path)
+        told(client, "refuses this client: this address may not connect (--allow-ips of the server)")
+        client.stop()
 
 
 def status(connection: HTTPConnection, path: str) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import random
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +146,24 @@ def test_nobody_reaches_the_target(stage: Stage) -> None:
     stage.tunnel.remove_client(client)
 
 
+def test_a_port_that_leads_to_itself(tmp_path: Path, stage: Stage) -> None:
+    """Server and client on one machine, and nothing else listens there: noticed, and nothing is left of it."""
+    door, itself = free_port(), free_port()
+    with contextlib.closing(Tunnel(tmp_path, "--max-connections", "50", mode="tcp")) as tunnel:
+        client = tunnel.add_client(
+            "client",
+            f"{door}={stage.target.address}",
+            f"{itself}=127.0.0.1:{itself}",
+            f"{free_port()}=localhost:{itself}",
+        )
+        for _ in range(3):
+            assert turned_away(itself, data=b"hello")
+            assert reaches(door, stage.target)
+        said = f"127.0.0.1:{itself} leads back to the server's own port"
+        eventually(lambda: said in client.output, "the client says so", client)
+        eventually(lambda: sum(tunnel.metrics("tcp_dataplane_connections_gauge").values()) == 0, "all have ended")
+
+
 # ---- clients
 
 
@@ -172,6 +193,54 @@ def test_a_killed_server_looks_like_no_regular_end(tmp_path: Path, stage: Stage)
             assert exactly(target, 7) == b"half of"
             tunnel.server.kill()
             assert was_cut(target)
+
+
+def test_a_client_that_stands_still(tmp_path: Path, stage: Stage) -> None:
+    """Its machine is off, or its link is cut: the kernel does not tell. A visitor that waits for it makes the server
+    ask, long before it would by itself; the visitor goes to another client, and what the first carried is cut off."""
+    door = free_port()
+    offer = f"{door}={stage.target.address}"
+    with contextlib.closing(Tunnel(tmp_path, "--heartbeat", "10s", mode="tcp")) as tunnel:
+        frozen = tunnel.add_client("frozen", offer)
+        with visit(door) as carried, stage.target.accept() as target:
+            carried.sendall(b"hello")
+            assert exactly(target, 5) == b"hello"
+            second = tunnel.add_client("second", offer)
+            os.kill(frozen.pid, signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                with contextlib.ExitStack() as stack:
+                    # The second has fewer open ones, then as many: one of these asks the first.
+                    visitors = [stack.enter_context(visit(door)) for _ in range(2)]
+                    for visitor in visitors:
+                        visitor.sendall(b"x")
+                    for _ in visitors:
+                        assert exactly(stack.enter_context(stage.target.accept()), 1) == b"x"
+                    assert was_cut(carried)
+                    assert time.monotonic() - began < 20  # by itself it would find out after 25 s
+                assert len(tunnel.connected()) == 1
+            finally:
+                os.kill(frozen.pid, signal.SIGCONT)
+        tunnel.remove_client(second)
+
+
+def test_a_server_that_stands_still(tmp_path: Path, stage: Stage) -> None:
+    """The client gives it up, and what it carried."""
+    door = free_port()
+    with contextlib.closing(Tunnel(tmp_path, "--heartbeat", "1s", mode="tcp")) as tunnel:
+        client = tunnel.add_client("client", f"{door}={stage.target.address}")
+        with visit(door) as visitor, stage.target.accept() as target:
+            visitor.sendall(b"hello")
+            assert exactly(target, 5) == b"hello"
+            os.kill(tunnel.server.pid, signal.SIGSTOP)
+            try:
+                assert was_cut(target)
+                eventually(lambda: "the server is heard no more" in client.output, "the client says so", client)
+            finally:
+                os.kill(tunnel.server.pid, signal.SIGCONT)
+            assert was_cut(visitor)
+        eventually(lambda: tunnel.connected() == set(tunnel.clients), "the client is back", client)
+        assert reaches(door, stage.target)
 
 
 def test_a_client_that_ends_lets_its_connections_end(stage: Stage) -> None:

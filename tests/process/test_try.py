@@ -52,7 +52,7 @@ def state_directory(script: Process) -> Path:
 
 
 def test_once(tmp_path: Path) -> None:
-    script = Process("try", [SCRIPT, "--once"], tmp_path)
+    script = Process("try", [SCRIPT, "--once"], tmp_path, {"STATE_DIRECTORY": str(tmp_path / "state")})
     eventually(lambda: not script.alive, "scripts/try --once", seconds=PATIENCE_SECONDS)
     assert script.wait() == 0, script.output
     assert "HTTP/1.1 200 OK" in script.output
@@ -61,8 +61,10 @@ def test_once(tmp_path: Path) -> None:
         r"Tunnel:\s+http://127",
         r"Status:\s+https://127\S+/status",
         r"Metrics:\s+https://127\S+/metrics",
+        r"--ca-fingerprint [0-9a-f]{64}\n",
     ):
         assert re.search(address, script.output)
+    assert not (tmp_path / "state").exists()  # its client trusts one server, and remembers none
     assert not state_directory(script).exists()
     script.stop()
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.server import access
-from appliance.server.access import TokenGuard
+from appliance.server.access import Strangers, TokenGuard
 
 TOKEN = "correct horse battery staple"
 RIGHT = f"Bearer {TOKEN}"
@@ -203,3 +203,27 @@ def test_memory_is_bounded_and_the_quiet_are_forgotten_first(
             guard.admit("192.0.2.1", WRONG)
     assert len(time.slept) > 0, "an address that keeps guessing was forgotten"
     assert "192.0.2.1" in guard._addresses and "10.0.0.0" not in guard._addresses
+
+
+def test_another_token_from_now_on() -> None:
+    guard = TokenGuard("first")
+    assert not guard.use("first")
+    assert guard.use("second")
+    assert (guard.check("Bearer first"), guard.check("Bearer second")) == (False, True)
+
+
+def test_strangers_of_one_address_leave_room_for_others() -> None:
+    strangers = Strangers(64)
+    assert all(strangers.enter("192.0.2.1") for _ in range(32))
+    assert not strangers.enter("192.0.2.1")
+    others = [f"198.51.100.{number}" for number in range(32)]
+    assert all(map(strangers.enter, others))
+    assert not strangers.enter("203.0.113.1")  # all is taken
+    for _ in range(32):
+        strangers.leave("192.0.2.1")
+    assert strangers.enter("192.0.2.1")  # its share is four, of what is more than half
+    assert [strangers.enter("2001:db8::1"), strangers.enter("2001:db8::2")] == [True, True]
+    for address in (*others, "192.0.2.1", "2001:db8::3", "2001:db8::4"):
+        strangers.leave(address)
+    assert strangers._open == 0
+    assert not strangers._of

@@ -182,6 +182,25 @@ def test_bytes_that_come_with_both_heads(upstream: Upstream, visitor: Visitor) -
     assert seen == [b"early and late"]
 
 
+def test_what_has_switched_may_be_silent(
+    house: House, upstream: Upstream, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit for writing its head ends with its head."""
+    monkeypatch.setattr(answer_module, "WRITE_SECONDS", 0.3)
+
+    def script(exchange: Exchange) -> None:
+        exchange.keep = False
+        exchange.send(SWITCHING)
+        gevent.sleep(1.5)  # some looks of the reaper
+        exchange.send(b"at last")
+        exchange.reader.rest()
+
+    upstream.scripts["/"] = script
+    visitor.send(get("/", HOST, *UPGRADE))
+    assert visitor.reader.head().status == 101
+    assert visitor.reader.exactly(7) == b"at last"
+
+
 @pytest.mark.parametrize("first", ["visitor", "upstream"])
 def test_who_does_not_end_after_the_other_is_cut_off(
     house: House, upstream: Upstream, visitor: Visitor, first: str, monkeypatch: pytest.MonkeyPatch

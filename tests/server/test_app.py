@@ -1,23 +1,21 @@
-"""The server's parts together: what it says when it cannot start, and how signals end it."""
+"""The server's parts together: what it says when it cannot start."""
 
 from __future__ import annotations
 
 import errno
 import os
-import signal
 from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import pytest
-from gevent.event import Event
 
 from appliance.admin.app import create_app
 from appliance.config.http_server import HttpServerConfig
 from appliance.config.options import ConfigError
-from appliance.server import app
+from appliance.server import app, listening
 from appliance.server.app import Server
-from tests.end_to_end.house import PATIENCE_SECONDS, Counts, House, listener, until
+from tests.end_to_end.house import Counts, House, listener
 from tests.stage.visitor import get
 
 
@@ -50,7 +48,11 @@ def test_a_port_that_is_taken(flag: str) -> None:
 @pytest.mark.parametrize(
     ("number", "text"),
     [
-        (errno.EACCES, "ports below 1024 need a right that this user has not: choose another port with --port"),
+        (
+            errno.EACCES,
+            "[::1]:80 needs a right that this user has not, as ports below 1024 do: give it CAP_NET_BIND_SERVICE "
+            "(a systemd unit: AmbientCapabilities), or choose another port with --port",
+        ),
         (errno.ENODEV, "[::1]:80 cannot be listened on (No such device): see --port and its address"),
     ],
 )
@@ -58,7 +60,7 @@ def test_a_port_that_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch, number: i
     def listen(host: str, port: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(app, "listen", listen)
+    monkeypatch.setattr(listening, "listen", listen)
     with pytest.raises(ConfigError) as caught:
         make(port=80, data_addr="::1").start()
     assert str(caught.value) == text
@@ -74,60 +76,6 @@ def test_as_many_visitors_as_there_are_descriptors(monkeypatch: pytest.MonkeyPat
     assert make(max_connections=7)._capacity.most == 7
     monkeypatch.setattr(app.descriptors, "raise_limit", lambda: 100)
     assert make()._capacity.most == 64
-
-
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """libev leaves the default behind, not what Python had."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "DAY_SECONDS", 0.0)
-    days: list[None] = []
-
-    def daily() -> None:
-        days.append(None)
-        if len(days) == 2:
-            raise ConfigError("no room")
-        if len(days) > 3:
-            monkeypatch.setattr(app, "DAY_SECONDS", 1000.0)
-
-    server = make(control_addr="127.0.0.1")
-    running = gevent.spawn(app.run, server, daily)
-    until(lambda: len(days) > 3, "some days have passed")
-    assert server.state.ready
-    os.kill(os.getpid(), number)
-    running.get(timeout=PATIENCE_SECONDS)
-    assert not server.state.ready
-
-
-@pytest.mark.usefixtures("signals")
-def test_a_second_signal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = make(control_addr="127.0.0.1")
-    stopping = Event()
-
-    def stop() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        stopping.set()
-        gevent.sleep(PATIENCE_SECONDS)
-
-    real = server.stop
-    monkeypatch.setattr(server, "stop", stop)
-    running = gevent.spawn(app.run, server, lambda: None)
-    until(lambda: server.state.ready, "it has started")
-    os.kill(os.getpid(), signal.SIGTERM)
-    with pytest.raises(SystemExit) as caught:
-        stopping.wait()
-        gevent.sleep(PATIENCE_SECONDS)
-    assert caught.value.code == 130
-    running.kill()
-    real()
 
 
 # ---- descriptors run out

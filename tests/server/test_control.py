@@ -10,8 +10,11 @@ import gevent
 import pytest
 from gevent import socket
 
+from appliance.certificates.material import Material
 from appliance.server import control
+from appliance.server.access import Strangers
 from appliance.transport.reaper import reaper
+from appliance.transport.tls import server_context
 from tests.end_to_end.house import TOKEN, House, Visitor, a_house, until
 from tests.end_to_end.peers import Client, connect, offer
 from tests.stage.messages import Message
@@ -177,23 +180,25 @@ def test_strangers_who_wait(house: House, stranger: Visitor, sent: bytes, monkey
         assert slow.rest() == b""
 
 
-def test_too_many_strangers(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """More are turned away, and said so once; clients that are connected do not count."""
+def test_too_many_strangers(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """More of one address are turned away, and said so once; others and connected clients do not feel it."""
     with_streams = house.client("a.example=http://127.0.0.1:1")
-    monkeypatch.setattr(control, "MOST_UNKNOWN", 4)
     (server,) = house.server._controls
-    until(lambda: server._unknown == 0, "clients are known")
-    silent = [Visitor(house.control_port) for _ in range(4)]
-    until(lambda: server._unknown == 4, "all are there")
+    until(lambda: server._strangers._open == 0, "clients are known")
+    strangers = server._strangers = Strangers(4)
+    silent = [Visitor(house.control_port) for _ in range(2)]
+    until(lambda: strangers._open == 2, "they are there")
     for _ in range(3):
         with Visitor(house.control_port) as another:
             assert another.rest() == b""
-    assert caplog.text.count("4 connections of nobody we know are open: more are turned away") == 1
+    assert caplog.text.count("2 connections of nobody we know are open, 2 of them from 127.0.0.1: more are") == 1
+    with Visitor(house.control_port, source="127.0.0.2") as another:
+        assert another.ask(request("GET /healthz HTTP/1.1", "Host: a")).status == 200
     for one in silent:
         one.sock.close()
-    until(lambda: server._unknown == 0, "they have left")
+    until(lambda: strangers._open == 0, "they have left")
     assert said(house, request("GET /healthz HTTP/1.1", "Host: a")).status == 200
-    assert not server._full
+    until(lambda: not strangers._of, "nobody is remembered")
     assert house.session(with_streams) is not None
 
 
@@ -248,6 +253,26 @@ def test_a_stranger_who_leaves_before_its_answer(house: House, stranger: Visitor
     until(lambda: stranger.sock.fileno() < 0, "it has left")
 
 
+def test_plain_http_on_a_port_for_tls(tls_house: House) -> None:
+    """A browser or a client that was told ws:// hears what to change."""
+    answer = said(tls_house, upgrade())
+    assert (answer.status, answer.one("connection")) == (400, "close")
+    assert answer.body == b"400 This port speaks TLS: write https://, or wss:// for clients.\n"
+    with Visitor(tls_house.control_port) as stranger:
+        stranger.send(b"SSH-2.0-OpenSSH\r\n")
+        assert stranger.rest() == b""
+
+
+def test_another_context_for_new_connections(tls_house: House, material: Material) -> None:
+    """Clients that are connected stay so, and open their next streams with it."""
+    client_id = tls_house.client("a.example=http://127.0.0.1:9")
+    session = tls_house.session(client_id)
+    tls_house.server.use_control_context(server_context(str(material.certificate_file), str(material.key_file)))
+    tls_house.pool(client_id)._ask(2)
+    until(lambda: session is not None and session.streams_idle >= 10, "streams are opened")
+    assert tls_house.session(client_id) is session
+
+
 def test_tls_garbage(tls_house: House) -> None:
     """On a port that speaks TLS: plain HTTP, nothing, half a handshake."""
     for sent in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"", b"\x16\x03\x01"):
@@ -292,3 +317,34 @@ def test_sessions_outlive_their_upgrade(house: House, monkeypatch: pytest.Monkey
     visitor = house.visitor()
     visitor.send(request("GET / HTTP/1.1", "Host: a.example"))
     assert stream.heard("open")["upstream"] == "http://127.0.0.1:1"
+
+
+def test_who_is_refused_is_remembered(house: House) -> None:
+    """Once, with why; who only looks for a page is not."""
+    for _ in range(3):
+        assert said(house, upgrade(Authorization="Bearer wrong")).status == 401
+    assert said(house, upgrade("GET /stream HTTP/1.1", Authorization="Bearer wrong")).status == 401
+    assert said(house, upgrade(Sec_WebSocket_Protocol="sluice.v0")).status == 400
+    other, wrong = house.server.state.comings.listing()
+    assert (wrong.kind, wrong.client_id) == ("refused", "") and "token" in wrong.detail
+    assert wrong.remote.startswith("127.0.0.1:") and "sluice.v1" in other.detail
+
+
+# ---- a server that is stopping
+
+
+def test_new_clients_are_told_to_come_back(house: House) -> None:
+    """Those with a token: others hear nothing of it."""
+    house.server.registry.drain("stopping")
+    answer = said(house, upgrade())
+    assert (answer.status, answer.body) == (503, b"the server is stopping: connect again in a moment\n")
+    assert answer.one("retry-after") == "1"
+    assert said(house, upgrade(Authorization=None)).status == 401
+
+
+def test_who_is_there_is_told(house: House) -> None:
+    client = Client(house.control_port, offer("a.example"))
+    house.server.registry.drain("stopping")
+    assert client.control.heard("drain")["reason"] == "stopping"
+    client.stream().close()  # for what is under way
+    client.close()

@@ -32,7 +32,8 @@ def test_trusted_proxies(trusted: tuple[str, ...], believed: bool) -> None:
 
 def test_an_address_with_a_zone_or_none_at_all() -> None:
     with a_house(trusted_proxies=("fe80::/10",)) as house:
-        front = house.server._front
+        assert house.server.edge is not None
+        front = house.server.edge.plain
         assert front is not None
         assert "fe80::1%eth0" in front._proxies
         assert "unix" not in front._proxies

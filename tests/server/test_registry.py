@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from appliance.server import registry as registry_module
-from appliance.server.registry import read_offers
-from appliance.wire.messages import MessageError, Offer
 from tests.end_to_end.house import House, Upstream, a_house, left_open, until
 from tests.end_to_end.peers import BINARY, CLOSE, PING, PONG, TEXT, Client, Peer, connect, offer
 from tests.stage.messages import Ended
@@ -190,6 +188,22 @@ def test_a_client_that_leaves(house: House, client: Client, caplog: pytest.LogCa
     client.control.send(CLOSE, b"\x03\xe9going home")
     until(lambda: f"client {client.client_id} disconnected" in caplog.text, "the server knows")
     assert "going home" in caplog.text
+    last, first, *_ = house.server.state.comings.listing()
+    assert (first.kind, last.kind) == ("connected", "disconnected") and "going home" in last.detail
+    assert first.client_id == last.client_id == client.client_id and first.remote == last.remote
+
+
+def test_a_client_that_is_disconnected_here(house: House, client: Client) -> None:
+    """As by the admin page. Nothing is kept of it: it may come back."""
+    disconnect = house.server.state.disconnect
+    assert not disconnect("f" * 32)
+    assert disconnect(client.client_id)
+    assert client.control.farewell()[0] == 1001
+    until(lambda: house.session(client.client_id) is None, "its session is over")
+    assert not disconnect(client.client_id)
+    again = Client(house.control_port, offer("a"), client_id=client.client_id)
+    until(lambda: house.session(client.client_id) is not None, "it is back")
+    again.close()
 
 
 def test_a_client_that_says_nothing_any_more(caplog: pytest.LogCaptureFixture) -> None:
@@ -197,7 +211,7 @@ def test_a_client_that_says_nothing_any_more(caplog: pytest.LogCaptureFixture) -
         client = Client(house.control_port, offer("a"))
         assert client.control.hear()[0] == PING
         until(lambda: not house.server.registry.sessions(), "its session is over", 3)
-        assert "the time limit has passed" in caplog.text
+        assert "it is heard no more" in caplog.text
 
 
 def test_a_client_that_answers_stays(house: House) -> None:
@@ -385,29 +399,3 @@ def test_a_client_that_takes_nothing_from_the_server(house: House) -> None:
     Client(house.control_port, offer("a"), client_id=former.client_id)
     until(lambda: house.session(former.client_id) not in (None, session), "the new session has taken over")
     assert session.pool.closed
-
-
-# ---- offers
-
-
-def test_what_is_offered_is_read() -> None:
-    offers = (
-        Offer("", "http://127.0.0.1:80"),
-        Offer("*.example.com", "unix:/run/app.sock"),
-        Offer("::1", "/srv/share", "localhost:3000"),
-        Offer("xn--bcher-kva.example", "https://[::1]:8443?insecure=true"),
-    )
-    read = read_offers(offers)
-    assert [(upstream.pattern, upstream.target, host) for upstream, host in read] == [
-        ("", "http://127.0.0.1", ""),
-        ("*.example.com", "unix:/run/app.sock", ""),
-        ("::1", "/srv/share", "localhost:3000"),
-        ("xn--bcher-kva.example", "https://[::1]:8443?insecure=true", ""),
-    ]
-    assert read_offers(()) == []
-
-
-@pytest.mark.parametrize("pattern", ["*", "a..b", ".a", "a.", "*.*", "a=b", "=", " a", "a?b", "é.example", "x" * 300])
-def test_names_that_cannot_be_served(pattern: str) -> None:
-    with pytest.raises(MessageError):
-        read_offers((Offer(pattern, "http://127.0.0.1:80"),))

@@ -141,7 +141,8 @@ def test_an_upstream_that_stops_reading(house: House, upstream: Upstream, monkey
         assert held.wait(PATIENCE_SECONDS)
 
     upstream.scripts["/"] = script
-    front: Any = house.server._front
+    assert house.server.edge is not None
+    front: Any = house.server.edge.plain
     monkeypatch.setattr(front, "config", _with(front.config, response_timeout=0.3))
     visitor = house.visitor()
     visitor.send(post("Content-Length: 50000000"))

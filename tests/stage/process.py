@@ -30,8 +30,14 @@ class Process:
     """One child with stdout and stderr in one file."""
 
     def __init__(
-        self, name: str, command: Sequence[str], directory: Path, environ: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        directory: Path,
+        environ: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
+        """`descriptors`: open ones that the child gets, too."""
         self.name = name
         self._log_path = directory / f"{name}.log"
         with self._log_path.open("wb") as log:
@@ -41,6 +47,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=descriptors,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
             )
         running.append(self)

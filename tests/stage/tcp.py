@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import select
+import selectors
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,6 +50,60 @@ class Target:
     def close(self) -> None:
         """Stop listening: whoever comes is refused."""
         self._listener.close()
+
+
+class Echo:
+    """A target that says again what it hears, and ends each connection when its visitor does. A thread serves all."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self._listener.setblocking(False)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._stopping, self._stopped = socket.socketpair()
+        self._selector.register(self._stopped, selectors.EVENT_READ)
+        self.open: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self._serve, name="echo")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopping.close()
+        self._thread.join(PATIENCE_SECONDS)
+        for sock in (*self.open, self._listener, self._stopped):
+            sock.close()
+        self._selector.close()
+
+    def _serve(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                sock = key.fileobj
+                if sock is self._stopped:
+                    return
+                if sock is self._listener:
+                    self._accept()
+                else:
+                    assert isinstance(sock, socket.socket)
+                    self._answer(sock)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.settimeout(PATIENCE_SECONDS)
+                self._selector.register(sock, selectors.EVENT_READ)
+                self.open.add(sock)
+
+    def _answer(self, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(1 << 18)
+            sock.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(sock)
+            self.open.discard(sock)
+            sock.close()
 
 
 def visit(port: int, host: str = "127.0.0.1", source: str = "") -> socket.socket:

@@ -23,7 +23,13 @@ class Tunnel:
     """
 
     def __init__(
-        self, directory: Path, *flags: str, plain: bool = False, mode: str = "http", under: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *flags: str,
+        plain: bool = False,
+        mode: str = "http",
+        under: tuple[str, ...] = (),
+        ready: bool = True,
     ) -> None:
         self.directory = directory
         self.plain = plain
@@ -43,7 +49,8 @@ class Tunnel:
         ]  # fmt: skip
         self.server = Process("server", command, directory)
         try:
-            eventually(lambda: self._ready(), "the server is ready", self.server)
+            if ready:
+                eventually(lambda: self._ready(), "the server is ready", self.server)
         except BaseException:
             self.server.kill()
             raise

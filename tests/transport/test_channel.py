@@ -10,7 +10,7 @@ import pytest
 from websockets.frames import Frame
 from websockets.protocol import CLIENT, Protocol
 
-from appliance.transport.channel import PATIENCE, Channel, ChannelClosed
+from appliance.transport.channel import PATIENCE, PROBE_PATIENCE, Channel, ChannelClosed
 from appliance.transport.connection import Closed, Connection, TimedOut
 from appliance.wire import frames, messages
 from appliance.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameError, close_payload, frame_head, masked_frame
@@ -194,6 +194,54 @@ def test_when_one_writer_fails_the_next_are_told_the_same(wires: Wires) -> None:
     for _ in range(2):
         with pytest.raises(OSError):
             server.ping()
+
+
+# Doubts
+
+
+def test_a_probe_gives_less_time(wires: Wires) -> None:
+    channel, connection, far = server_end(wires)
+    for _ in range(2):
+        in_hub(channel.probe)
+        assert connection.deadline <= time.monotonic() + PROBE_PATIENCE * HEARTBEAT
+    theirs = Protocol(CLIENT)
+    theirs.receive_data(far.recv(65536))
+    [ping] = [frame for frame in theirs.events_received() if isinstance(frame, Frame)]  # one, though asked twice
+    assert ping.opcode == PING
+    far.sendall(from_client(PONG, bytes(ping.data)))
+    far.sendall(from_client(TEXT, messages.encode(Update())))
+    assert channel.receive() == Update()
+    assert connection.deadline > time.monotonic() + (PATIENCE - 1) * HEARTBEAT
+    assert channel.round_trip_seconds is not None
+    in_hub(channel.probe)
+    assert connection.deadline <= time.monotonic() + PROBE_PATIENCE * HEARTBEAT
+
+
+def test_who_does_not_answer_a_probe_is_gone(wires: Wires) -> None:
+    connection, _ = wires.connection()
+    channel = Channel(connection, server=True, plain=True, heartbeat_seconds=0.1)
+    channel.heartbeat_seconds = 60.0
+    channel.expect(60.0)
+    receiver = gevent.spawn(channel.receive)
+    settle()
+    channel.heartbeat_seconds = 0.02
+    in_hub(channel.probe)
+    time.sleep(0.02)
+    tick()
+    with pytest.raises(TimedOut):
+        receiver.get()
+
+
+def test_no_probe_for_who_is_being_written_to_or_has_gone(wires: Wires) -> None:
+    server, _ = pair(wires, buffer=SMALL)
+    writer = fill(server._connection)
+    deadline = server._connection.deadline
+    in_hub(server.probe)
+    assert server._connection.deadline == deadline
+    server.close()
+    in_hub(server.probe)
+    with pytest.raises(Closed):
+        writer.get()
 
 
 # Ends

@@ -33,6 +33,7 @@ from tests.transport.wires import (
     raw_pair,
     read_all,
     read_at_least,
+    reaper_at_rest,
     settle,
     tick,
     until,
@@ -461,14 +462,15 @@ def test_a_wait_on_behalf_of_a_visitor_ends_when_the_visitor_has_left(wires: Wir
     stream, _ = wires.connection()
     visitor.dependant = stream
     waiting = waiting_reader(stream)
-    tick()
-    browser.close()
-    tick()
-    settle()
-    assert not waiting.ready()  # one look of grace
-    tick()
-    with pytest.raises(PeerLeft):
-        waiting.get()
+    with reaper_at_rest():
+        tick()
+        browser.close()
+        tick()
+        settle()
+        assert not waiting.ready()  # one look of grace
+        tick()
+        with pytest.raises(PeerLeft):
+            waiting.get()
 
 
 def test_a_visitor_who_left_behind_more_requests_has_left(wires: Wires) -> None:
@@ -672,12 +674,36 @@ def test_detach_hands_the_socket_on(wires: Wires) -> None:
     assert far.recv(1) == b""
 
 
+def test_doubt_comes_once_to_who_still_waits(wires: Wires) -> None:
+    near, far = wires.connection()
+    doubts: list[str] = []
+    near.on_doubt = lambda: doubts.append("?")
+    near.doubt_at = 0.0
+    tick()
+    assert not doubts  # nobody waits
+    reader = waiting_reader(near)
+    tick()
+    tick()
+    assert doubts == ["?"]
+    near.doubt_at = time.monotonic() + 60
+    tick()
+    assert doubts == ["?"]
+    far.sendall(b"answer")
+    assert reader.get() is not None
+
+
 def test_tune() -> None:
     near, far = raw_pair("tcp")
     tune(near)
     assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert near.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 120_000
+    near.close()
+    far.close()
+    near, far = raw_pair("tcp")
+    tune(near, here=True)
+    assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert not near.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     near.close()
     far.close()
     near, far = raw_pair("unix")

@@ -295,6 +295,35 @@ def test_a_certificate_that_is_not_trusted(serving: Serving, wires: Wires) -> No
         dial.connect(parse_server_url(f"wss://127.0.0.2:{server.port}"), wires.client_context)
 
 
+def test_what_is_called_before_the_token_is_sent(serving: Serving, wires: Wires) -> None:
+    """After the certificate has proved to be good; and if it raises, there is no token."""
+    heads: list[bytes] = []
+    called: list[int] = []
+
+    def serve(connection: Connection) -> None:
+        heads.append(read_head(connection))
+        connection.write(acceptance(heads[-1]))
+        hang(connection)
+
+    server = serving(serve, wires.server_context)
+    url = url_of(server, scheme="wss")
+
+    def before_token() -> None:
+        called.append(len(heads))
+        if len(called) == 2:
+            raise ConnectionError("not this one")
+
+    secure = Dialer(url, "t", wires.client_context, before_token)
+    secure.open("/connect")[0].close()
+    with pytest.raises(ConnectionError, match="not this one"):
+        secure.open("/connect")
+    assert called == [0, 1]
+    with pytest.raises(Untrusted) as raised:
+        Dialer(url, "t", client_context(None), lambda: pytest.fail("not trusted")).open("/connect")
+    assert raised.value.code in (18, 19, 20)  # self-signed, alone or in the chain; no issuer
+    assert len(heads) == 1
+
+
 def test_a_server_without_tls(serving: Serving, wires: Wires) -> None:
     def serve(connection: Connection) -> None:
         connection.read()
@@ -390,3 +419,11 @@ def carry(source: Connection, target: Connection) -> None:
         target.shutdown_write()
     except OSError:
         target.close()
+
+
+def test_fetch_ca_where_strangers_are_turned_away(serving: Serving, wires: Wires) -> None:
+    """It says nothing of authorities."""
+    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 28\r\n\r\nthis address may not connect"
+    with pytest.raises(Refused, match="^this address may not connect$") as caught:
+        fetch_ca(url_of(serving(says(answer), wires.server_context), scheme="wss"))
+    assert caught.value.status == 403

@@ -74,8 +74,9 @@ def listening() -> Iterator[Callable[..., list[Any]]]:
         sock.close()
 
 
-def test_every_address(listening: Callable[..., list[Any]]) -> None:
-    [sock] = listening("")
+@pytest.mark.parametrize("host", ["", "::"])
+def test_every_address(listening: Callable[..., list[Any]], host: str) -> None:
+    [sock] = listening(host)
     host = "::1" if sock.family == socket.AF_INET6 else "127.0.0.1"
     for address in {"127.0.0.1", host}:
         socket.create_connection((address, sock.getsockname()[1]), PATIENCE_SECONDS).close()

@@ -102,6 +102,38 @@ def test_the_end_goes_with_the_last_bytes(wires: Wires, tls: bool, last: bytes) 
     assert client.sent == server.received == 7 + len(last)
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_last_bytes_of_all_sizes_past_a_slow_reader(wires: Wires, tls: bool, size: int) -> None:
+    last = bytes(index * 31 % 256 for index in range(size))
+    for source, target in (wires.streams(tls, buffer=SMALL), reversed(wires.streams(tls, buffer=SMALL))):
+        source.write(b"first")
+        writer = gevent.spawn(source.end, last, LAST if not source.server else Finish())
+        assert take(target, 5 + size) == b"first" + last
+        assert isinstance(target.read(), Finish)
+        writer.get()
+        assert source.sent == target.received == 5 + size
+
+
+@pytest.mark.parametrize("end", ["server", "client"])
+@pytest.mark.parametrize("last", [b"", b"the last", b"l" * (JOIN_BYTES + 1)])
+def test_the_end_is_frames_as_anybody_writes_them(wires: Wires, end: str, last: bytes) -> None:
+    make, side = (server_end, CLIENT) if end == "server" else (client_end, SERVER)
+    stream, far = make(wires)
+    stream.end(last, Finish(3))
+    assert heard(far, side) == [*([(BINARY, last)] if last else []), (TEXT, messages.encode(Finish(3)))]
+
+
+def test_the_end_of_a_stream_that_is_lost(wires: Wires) -> None:
+    stream, far = client_end(wires)
+    far.close()
+    with pytest.raises(ConnectionError):
+        stream.end(b"last", Finish())
+    stream.close()
+    with pytest.raises(OSError):
+        stream.end(b"", Finish())
+
+
 def test_open_without_bytes(wires: Wires) -> None:
     server, client = wires.streams()
     server.open(Open("http://a"), b"")
@@ -448,3 +480,41 @@ def listen(stream: Stream) -> list[Any]:
         else:
             found.append(b"".join(got))
     return found
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_stream_in_use_is_stirred(wires: Wires, tls: bool) -> None:
+    """Something passes both ways, and neither side's readers notice."""
+    server, client = wires.streams(tls=tls, kind="tcp")
+    reading = [gevent.spawn(stream.read) for stream in (server, client)]
+    until(lambda: not server.connection.queued)  # what follows a handshake is confirmed
+    in_hub(server.stir_now)
+    until(lambda: server.heard)
+    assert not any(greenlet.ready() for greenlet in reading)
+    client.connection.close()
+    gevent.joinall(reading)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_paused_peer_is_left_alone(wires: Wires, tls: bool) -> None:
+    """What waits to be taken does for a sign of life, and one more byte might not be taken."""
+    server, client = wires.streams(tls=tls, kind="tcp", buffer=SMALL)
+    writer = fill(server.connection)
+    in_hub(server.stir_now)
+    assert not server.connection.closed and server.connection.queued
+    writer.kill(block=True)  # which leaves it cut off
+    in_hub(server.stir_now)
+    client.close()
+
+
+def test_a_ping_finds_a_peer_that_takes_nothing(wires: Wires) -> None:
+    """All that was written is on its way, and no more can be: that is no reason to cut the stream off."""
+    _server, client = wires.streams(kind="tcp", buffer=SMALL)
+    while True:  # until the kernel is full, with nothing left over
+        try:
+            client.connection._socket.send(b"x")
+        except BlockingIOError:
+            break
+    assert not client.connection.writing
+    client._control(PING, b"")
+    assert not client.connection.closed

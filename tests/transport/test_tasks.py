@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import logging
+import weakref
 from collections.abc import Iterator
 
 import gevent
 import pytest
+from gevent import get_hub
 from gevent.event import Event
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from appliance.transport import tasks
-from tests.transport.wires import in_hub, settle
+from tests.transport.wires import in_hub, in_thread, settle
 
 
 @pytest.fixture
@@ -60,6 +65,65 @@ def test_run_now_runs_at_once_until_it_first_waits() -> None:
     go.set()
     settle()
     assert done == ["one", "two"]
+
+
+def test_run_now_s_greenlets_are_used_again_and_keep_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_resting", [])
+    seen: list[int] = []
+
+    class Argument:
+        pass
+
+    def work(argument: Argument) -> None:
+        seen.append(id(getcurrent()))
+        gevent.sleep(0)
+
+    gone = []
+    for _ in range(5):
+        argument = Argument()
+        gone.append(weakref.ref(argument))
+        in_hub(functools.partial(tasks.run_now, "a task", work, argument))
+        del argument
+        settle()
+    assert len(set(seen)) == 1
+    gc.collect()
+    assert [each() for each in gone] == [None] * 5
+
+
+def test_of_run_now_s_greenlets_only_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    resting: list[greenlet] = []
+    monkeypatch.setattr(tasks, "_resting", resting)
+    go = Event()
+    for _ in range(tasks.MOST_RESTING + 20):
+        in_hub(lambda: tasks.run_now("a task", go.wait))
+    go.set()
+    settle()
+    assert len(resting) == tasks.MOST_RESTING
+
+
+def test_a_crash_does_not_spoil_the_next_task(crashes: tasks.Crashes) -> None:
+    done: list[str] = []
+    for error in (ValueError("oh"), GreenletExit()):
+        in_hub(lambda error=error: tasks.run_now("the culprit", fail, error))  # type: ignore[misc]
+        in_hub(lambda: tasks.run_now("a task", done.append, "ran"))
+    assert done == ["ran", "ran"]
+    assert crashes.count == 1
+
+
+def test_each_thread_has_greenlets_of_its_own() -> None:
+    def elsewhere() -> list[str]:
+        done: list[str] = []
+        for _ in range(2):
+            get_hub().loop.run_callback(tasks.run_now, "a task", done.append, "ran")
+            gevent.sleep(0)
+        get_hub().destroy(destroy_loop=True)
+        return done
+
+    done: list[str] = []
+    in_hub(lambda: tasks.run_now("a task", done.append, "here"))
+    assert in_thread(elsewhere).get(timeout=10) == ["ran", "ran"]
+    in_hub(lambda: tasks.run_now("a task", done.append, "here"))
+    assert done == ["here", "here"]
 
 
 @pytest.mark.parametrize("error", [ValueError("oh"), OSError("no"), gevent.Timeout(5)])

@@ -22,8 +22,11 @@ from appliance.transport.tls import (
     BATCH_BYTES,
     MAX_OWED_BYTES,
     RECORD_BYTES,
+    NotTls,
     TlsConnection,
+    choosing_context,
     client_context,
+    context_of_pem,
     server_context,
 )
 from tests.transport.conftest import Certificates
@@ -525,6 +528,98 @@ def test_a_peer_that_speaks_no_tls(wires: Wires, data: bytes) -> None:
     far.sendall(data)
     with pytest.raises(ssl.SSLError):
         connection.handshake()
+
+
+@pytest.mark.parametrize(
+    ("data", "http"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", True),
+        (b"OPTIONS * HTTP/1.0\r\n\r\n", True),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", True),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", False),
+        (b"hello\n", False),
+        (b"\0", False),
+    ],
+)
+@pytest.mark.parametrize("early", [False, True])
+def test_a_server_that_hears_no_tls(wires: Wires, data: bytes, http: bool, early: bool) -> None:
+    """Nothing has been said to the peer: whoever gets the socket can."""
+    near, far = raw_pair("tcp")
+    if not early:
+        far.sendall(data)
+    server = TlsConnection(near, "peer", wires.server_context, early=data if early else b"")
+    wires.keep(server, far)
+    with pytest.raises(NotTls) as caught:
+        server.handshake()
+    assert caught.value.http is http
+    plain = Connection(server.detach(), "peer")
+    wires.keep(plain)
+    plain.write(b"400")
+    server.close()
+    assert far.recv(10) == b"400"
+
+
+def test_what_was_read_before_counts(wires: Wires) -> None:
+    """The ClientHello, whole or in part, from who had to look at it first."""
+    for size in (1, 100, 5000):
+        near, far = raw_pair("tcp")
+        client = TlsConnection(far, "server", wires.client_context, server_name="localhost")
+        shaking = shake(client)
+        hello = near.recv(size)
+        server = TlsConnection(near, "peer", wires.server_context, early=hello)
+        wires.keep(server, client)
+        server.handshake()
+        shaking.get(timeout=PATIENCE_SECONDS)
+        server.write(b"hello")
+        assert read_at_least(client, 5) == b"hello"
+
+
+# ---- several certificates
+
+
+def test_the_certificate_is_chosen_by_name(wires: Wires, certificates: Certificates) -> None:
+    asked: list[str | None] = []
+
+    def choose(name: str | None) -> ssl.SSLContext | None:
+        asked.append(name)
+        return wires.server_context if name == "tunnel.test" else None
+
+    context = choosing_context(choose)
+    for name, chosen in (("tunnel.test", True), ("127.0.0.1", False), ("localhost", False)):
+        near, far = raw_pair("tcp")
+        server = TlsConnection(near, "peer", context)
+        client = TlsConnection(far, "server", wires.client_context, server_name=name)
+        wires.keep(server, client)
+        shaking = shake(client)
+        if chosen:
+            server.handshake()
+            shaking.get(timeout=PATIENCE_SECONDS)
+            assert server.protocol == client.protocol == "http/1.1"
+        else:
+            with pytest.raises(ssl.SSLError):
+                server.handshake()
+            with pytest.raises(ssl.SSLError, match="unrecognized name"):
+                shaking.get(timeout=PATIENCE_SECONDS)
+    assert asked == ["tunnel.test", None, "localhost"]
+
+
+def test_a_certificate_in_no_file(wires: Wires, certificates: Certificates) -> None:
+    with open(certificates.certificate_file, "rb") as file:
+        pem = file.read()
+    before = os.listdir("/proc/self/fd")
+    context = context_of_pem(pem, "acme-tls/1")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    near, far = raw_pair("tcp")
+    wires.client_context.set_alpn_protocols(["acme-tls/1"])
+    server = TlsConnection(near, "peer", context)
+    client = TlsConnection(far, "server", wires.client_context, server_name="localhost")
+    wires.keep(server, client)
+    shaking = shake(client)
+    server.handshake()
+    shaking.get(timeout=PATIENCE_SECONDS)
+    assert server.protocol == "acme-tls/1"
+    with pytest.raises(ssl.SSLError):
+        context_of_pem(b"", "acme-tls/1")
 
 
 def test_a_peer_that_leaves_within_the_handshake(wires: Wires) -> None:

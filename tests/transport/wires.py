@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import gevent
@@ -120,6 +121,16 @@ def in_hub(function: Callable[[], _Value]) -> _Value:
 def tick() -> None:
     """The reaper's look at everything, now."""
     in_hub(reaper._tick)
+
+
+@contextlib.contextmanager
+def reaper_at_rest() -> Iterator[None]:
+    """It looks only when a test says so (`tick`), for connections that are open already."""
+    reaper._timer.stop()
+    try:
+        yield
+    finally:
+        reaper._timer.start(reaper._tick)
 
 
 def in_thread(function: Callable[[], _Value]) -> Any:

@@ -351,7 +351,7 @@ def test_a_server_that_leaves_while_its_upstream_is_dialled(stage: Stage) -> Non
     dialled, go_on = gevent.event.Event(), gevent.event.Event()
     real = stage.carrier._dial
 
-    def dial(target: str) -> Any:
+    def dial(target: str, visitor: str) -> Any:
         dialled.set()
         assert go_on.wait(PATIENCE_SECONDS)
         return real(target)

@@ -31,6 +31,7 @@ class FakeStream:
         self.target = ""
         self.state = IN_USE
         self.since = self.heard = 0.0
+        self.tap = None
         self.coming: deque[Any] = deque()
         self.held = 0
         self.said: list[Any] = []
@@ -68,6 +69,9 @@ class FakeStream:
 
     def ping_now(self) -> None:
         self.send_now("ping")
+
+    def stir_now(self) -> None:
+        self.said.append("stirred")
 
     def fail(self, error: Exception) -> None:
         self.said.append(error)
@@ -603,7 +607,7 @@ def test_what_rests_is_pinged(it: Fixture) -> None:
     (used,) = it.add()
     it.pool.take(B, 0)
     it.pool.beat(BEAT)
-    assert (bound.said, idle.said, used.said) == (["ping"], ["ping"], [])
+    assert (bound.said, idle.said, used.said) == (["ping"], ["ping"], ["stirred"])
 
 
 def test_what_does_not_answer_is_dropped(it: Fixture, clock: Clock) -> None:
@@ -739,3 +743,41 @@ def test_any_order_of_events_leaves_each_stream_in_one_place(events: list[Any], 
         it.pool.discard(stream)
     it.check()
     assert it.pool.used == 0
+
+
+# ---- doubts
+
+
+def test_who_takes_a_stream_will_doubt(clock: Any) -> None:
+    doubts: list[str] = []
+    fixture = Fixture()
+    fixture.pool._doubt = lambda: doubts.append("?")
+    idle, bound = fixture.add()[0], fixture.bound()
+    for stream in (bound, idle):
+        stream.connection.doubt_at = 0.0
+        assert fixture.pool.take(A, 0) is stream
+        assert stream.connection.doubt_at == clock.now + pool_module.DOUBT_SECONDS
+        assert stream.connection.on_doubt is fixture.pool._doubt
+    assert not doubts
+
+
+def test_who_gets_no_stream_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "SCARCE_SECONDS", 0.01)
+    doubts: list[str] = []
+    fixture = Fixture()
+    fixture.pool._doubt = lambda: doubts.append("?")
+    with pytest.raises(NoStream):
+        fixture.pool.take(A, 0.02)
+    assert doubts == ["?"]
+
+
+def test_a_client_that_has_gone_without_a_word() -> None:
+    """What is in use is cut off with the rest."""
+    fixture = Fixture()
+    used, _, resting = fixture.add(3)
+    assert {fixture.pool.take(A, 0) for _ in range(2)} != {used}
+    fixture.pool.cut_off_all()
+    assert fixture.pool.closed
+    assert all(stream.connection.closed for stream in (used, resting))
+    assert not fixture.pool._all
+    fixture.check()

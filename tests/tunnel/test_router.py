@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from appliance.tunnel import router as router_module
+from appliance.tunnel.inspector.store import Inspector
 from appliance.tunnel.router import Member, Route, Router
 
 
@@ -159,3 +161,80 @@ def test_what_was_found_is_forgotten_when_offers_change() -> None:
     assert found(router, b"a.example.com") == "*.example.com"
     offer(router, "a.example.com")
     assert found(router, b"a.example.com") == "a.example.com"
+
+
+def test_one_that_has_just_failed_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(router_module, "time", SimpleNamespace(monotonic=lambda: now))
+    router = Router()
+    for _ in range(3):
+        offer(router, "a.example", by=object())
+    route = router.find(b"a.example")
+    assert route is not None
+    failed = route.members[1]
+    route.avoid(failed)
+    for _ in range(6):
+        order = route.in_turn()
+        assert order[-1] is failed
+        assert set(order) == set(route.members)
+    now += router_module.AVOID_SECONDS
+    assert any(route.in_turn()[0] is failed for _ in range(3))
+
+
+def test_routes_know_whether_they_are_inspected() -> None:
+    inspector, router = Inspector(), Router()
+    offer(router, "a.example", "")
+    inspector.switch("b.example", 900)
+    router.use(inspector)
+    by = offer(router, "b.example", "c.example")
+
+    def inspected() -> list[str]:
+        return sorted(route.label for route in router.routes() if route.inspected)
+
+    assert inspected() == ["b.example"]
+    inspector.switch("a.example", 900)
+    assert inspected() == ["a.example", "b.example"]
+    router.withdraw(by)
+    inspector.switch_off("b.example")
+    offer(router, "b.example")
+    assert inspected() == ["a.example"]
+    inspector.switch("*", None)
+    assert inspected() == ["*", "a.example", "b.example", "c.example"]
+    inspector.switch_off("*")
+    assert inspected() == ["a.example"]
+
+
+# ---- after a restart
+
+
+def test_who_was_served_before_is_waited_for() -> None:
+    """Its names are known at once, and so are not those of a less specific one."""
+    router = Router()
+    router.expect(["a.example"], 10.0)
+    offer(router, "")
+    route = router.find(b"a.example")
+    assert route is not None and route.label == "a.example"
+    waiting = [gevent.spawn(route.await_return) for _ in range(2)]
+    gevent.sleep(0)
+    assert not any(one.ready() for one in waiting)
+    offer(router, "a.example")
+    assert [len(one.get(timeout=5)) for one in waiting] == [1, 1]
+    assert route.await_return() == route.members
+
+
+def test_but_not_for_ever() -> None:
+    router = Router()
+    router.expect(["a.example"], 0.01)
+    route = router.find(b"a.example")
+    assert route is not None
+    assert route.await_return() == []
+    assert route.arrival is None
+    assert route.await_return() == []
+
+
+def test_who_leaves_is_not_waited_for() -> None:
+    router = Router()
+    router.withdraw(offer(router, "a.example"))
+    route = router.find(b"a.example")
+    assert route is not None
+    assert route.await_return() == []

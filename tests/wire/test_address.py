@@ -317,3 +317,21 @@ def test_any_server_url_is_a_value_or_an_error(text: str) -> None:
         assert "\n" not in str(error)
     else:
         assert parse_server_url(str(url)) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("wss://127.0.0.1:8123", True),
+        ("wss://127.8.9.10", True),
+        ("wss://[::1]:8123", True),
+        ("wss://LOCALHOST.:8123", True),
+        ("wss://localhost.example:8123", False),
+        ("wss://a.localhost:8123", False),  # which name servers may lead anywhere
+        ("wss://128.0.0.1:8123", False),
+        ("wss://0.0.0.0:8123", False),
+        ("wss://[::2]:8123", False),
+    ],
+)
+def test_whether_a_server_is_this_machine(url: str, loopback: bool) -> None:
+    assert parse_server_url(url).loopback is loopback

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.wire.forwarding import interim_to_visitor, request_to_upstream, response_to_visitor
+from appliance.wire.forwarding import (
+    has_passed,
+    interim_to_visitor,
+    request_to_upstream,
+    response_to_visitor,
+    without_cookie,
+)
 from appliance.wire.http1 import parse_request, parse_response
 
 OURS = [
@@ -12,6 +18,7 @@ OURS = [
     "X-Forwarded-Proto: http",
     "X-Forwarded-Host: a.example:81",
     "X-Request-Id: id1",
+    "CDN-Loop: us",
 ]
 
 
@@ -21,7 +28,7 @@ def forwarded(
     """The lines of the head that the upstream gets for a request with `lines`."""
     head = parse_request(b"\r\n".join([start, b"Host: a.example:81", *lines, b"", b""]))
     assert head is not None
-    written = request_to_upstream(head, host, b"192.0.2.1", b"http", b"id1", trusted)
+    written = request_to_upstream(head, host, b"192.0.2.1", b"http", b"id1", trusted, b"us")
     assert written.endswith(b"\r\n\r\n") and written.count(b"\r\n\r\n") == 1
     return written[:-4].decode("latin-1").split("\r\n")
 
@@ -41,10 +48,10 @@ def test_the_host_may_be_another() -> None:
 def test_http_1_0_is_spoken_as_1_1_upstream() -> None:
     head = parse_request(b"GET / HTTP/1.0\r\n\r\n")
     assert head is not None
-    written = request_to_upstream(head, b"up", b"::1", b"https", b"id1", False)
+    written = request_to_upstream(head, b"up", b"::1", b"https", b"id1", False, b"us")
     assert written == (
         b"GET / HTTP/1.1\r\nHost: up\r\nX-Forwarded-For: ::1\r\nX-Forwarded-Proto: https\r\n"
-        b"X-Forwarded-Host: \r\nX-Request-Id: id1\r\n\r\n"
+        b"X-Forwarded-Host: \r\nX-Request-Id: id1\r\nCDN-Loop: us\r\n\r\n"
     )
 
 
@@ -86,6 +93,7 @@ def test_what_a_stranger_claims_of_himself_is_dropped() -> None:
 def test_what_a_trusted_proxy_says_is_kept_and_extended() -> None:
     lines = forwarded(*SPOOFED, trusted=True)[2:]
     assert sorted(lines) == [
+        "CDN-Loop: us",
         "Forwarded: for=6.6.6.6",
         "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 192.0.2.1",
         "X-Forwarded-Host: evil",
@@ -157,3 +165,43 @@ def test_interim_answers() -> None:
     assert interim_to_visitor(head) == (
         b"HTTP/1.1 101 Switching Protocols\r\nX: 1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_who_was_passed_is_kept_whatever_is_claimed(trusted: bool) -> None:
+    """RFC 8586: nobody may take it away, or there would be loops again."""
+    passed = (b"CDN-Loop: one; v=1", b"cdn-loop: two", b"Connection: CDN-Loop")
+    assert [line for line in forwarded(*passed, trusted=trusted) if line.startswith("C")] == [
+        "CDN-Loop: one; v=1, two, us"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [(b"CDN-Loop: a, us, b", True), (b"X-Forwarded-For: us", False), (b"Accept: us", False)]
+)
+def test_whether_a_request_has_passed(line: bytes, found: bool) -> None:
+    head = parse_request(b"\r\n".join([b"GET / HTTP/1.1", b"Host: a", line, b"", b""]))
+    assert head is not None
+    assert has_passed(head, b"us") == found
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        (b"Cookie: s=1", []),
+        (b"cookie:s=1;s=2", []),
+        (b"Cookie: a=1; s=2; b=3", ["Cookie: a=1; b=3"]),
+        (b"Cookie: s=2; b=3", ["Cookie: b=3"]),
+        (b"Cookie: xs=1; a=s=1", ["Cookie: xs=1; a=s=1"]),
+        (b"X-Cookie: s=1", ["X-Cookie: s=1"]),
+        (b"X: Cookie: s=1", ["X: Cookie: s=1"]),
+    ],
+)
+def test_a_cookie_is_taken_out(line: bytes, left: list[str]) -> None:
+    head = parse_request(b"\r\n".join([b"GET /Cookie: HTTP/1.1", b"Host: a", b"A: 1", line, b"Z: 1", b"", b""]))
+    assert head is not None
+    written = without_cookie(request_to_upstream(head, b"a", b"::1", b"http", b"id1", False, b"us"), b"s")
+    lines = written.decode().split("\r\n")
+    assert lines[:3] == ["GET /Cookie: HTTP/1.1", "Host: a", "A: 1"]
+    assert lines[3 : lines.index("Z: 1")] == left
+    assert written.endswith(b"\r\n\r\n")

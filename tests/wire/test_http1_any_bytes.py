@@ -130,7 +130,7 @@ def test_what_is_forwarded_reads_the_same_to_h11(
     except HeadError:
         return
     assert head is not None
-    written = request_to_upstream(head, b"up:1", b"192.0.2.1", b"http", b"id", False)
+    written = request_to_upstream(head, b"up:1", b"192.0.2.1", b"http", b"id", False, b"us")
     reader = h11.Connection(h11.SERVER)
     reader.receive_data(written)
     event = reader.next_event()

@@ -423,3 +423,15 @@ def test_any_rules(texts: list[str]) -> None:
     except AddressError:
         return
     assert ForwardRules.parse(str(rules)) == rules
+
+
+@pytest.mark.parametrize("text", ["2222=::1:7004", "fe80::1:22", "::1:22"])
+def test_an_address_that_may_have_a_port_is_not_guessed(text: str) -> None:
+    with pytest.raises(AddressError, match=r"write \["):
+        parse_tcp_upstreams([text], [] if "=" in text else [80])
+
+
+@pytest.mark.parametrize("text", ["::1", "2001:db8::5", "2001:db8:0:0:0:0:0:1", "[::1:22]"])
+def test_an_address_without_a_port_needs_no_brackets(text: str) -> None:
+    [offer] = parse_tcp_upstreams([f"80={text}"])
+    assert offer.host == text.strip("[]").replace(":0:0:0:0:0:", "::")

@@ -1,0 +1,1065 @@
+#!/bin/sh
+# Installs Sluice as a service of systemd: server or client, in /opt/sluice, with its configuration in /etc/sluice.
+# One file that needs nothing beside it, so that it can be fetched alone; `install.sh --help` tells the rest.
+set -eu
+
+usage() {
+    cat <<'END'
+Usage: install.sh server --domain NAME [--mode http|tcp|both] [OPTIONS]
+       install.sh client --url URL --token-file FILE --ca-fingerprint HEX --upstream TARGET [OPTIONS]
+       install.sh update [OPTIONS]
+       install.sh [server|client] --uninstall [--keep-data]
+
+Installs Sluice, or brings it up to date: configuration, token and state stay, and an update that does not come up
+again is undone. Asks nothing, so it needs no terminal. Doing it twice does nothing more. As root.
+
+Server:
+  --domain NAME            Name or address under which this machine is reached. Again for further names.
+  --mode http|tcp|both     What visitors come by.  [default: http]
+  --port PORT              Port for visitors by HTTP.  [default: 8000; 80 and 443 with --letsencrypt]
+  --control-port PORT      Port for clients.  [default: 8123]
+  --allow-ports PORTS      Ports that clients may open, like 2222,5432, with --mode tcp or both. Again for more.
+  --letsencrypt            Get certificates for --domain from Let's Encrypt, whose terms you accept with it.
+  --letsencrypt-email ADDRESS
+                           Where it may write to about them.
+  --letsencrypt-issuer prod|staging|URL
+                           Who issues.  [default: prod]
+  --token-file FILE        File with the token.  [default: one is made]
+Client:
+  --url URL                The server: wss://host:8123.
+  --token-file FILE        File with the server's token.
+  --ca-fingerprint HEX     Of the server's authority.  [default: the one of the first use is believed]
+  --upstream [NAME|PORT=]TARGET
+                           What visitors reach, like app.example.com=http://127.0.0.1:3000. Again for more.
+  --mode http|tcp|both     What is offered.  [default: both]
+Both:
+  --config FILE            Take this TOML file as the configuration, in place of the flags above.
+  --replace-config         Also where the one in /etc/sluice was edited; that is kept beside it, as .old.
+  --source PATH|URL        Where the program is from: a checkout, a wheel, or the https:// address of a wheel.
+                           [default: the checkout that this script lies in]
+  --source-sha256 HEX      What that wheel must be.
+  --wheels DIRECTORY       Take what the program needs from here, and ask no package index.
+  --python PATH            The Python to use, 3.10 or newer.  [default: /usr/bin/python3]
+  --any-system             Go on where this system is not supported.
+How:
+  --dry-run                Say what would be done, and do nothing.
+  --no-start               Install, but start nothing.
+  --root DIRECTORY         Install into the root tree there, with this machine's Python. Starts nothing.
+  --uninstall              Remove Sluice with its configuration, token and state.
+  --keep-data              ... but leave these: /etc/sluice, /var/lib/sluice, and the user sluice.
+  --help                   This text.
+
+Supported: Debian 12 and 13, Ubuntu 22.04 and 24.04, Raspberry Pi OS 64-bit (12 and 13), on x86-64 and 64-bit ARM.
+Not supported: 32-bit systems, older releases, other distributions, init systems other than systemd.
+Exit status: 0 done; 1 failed, and what ran before still does; 2 wrong arguments, and nothing was done.
+END
+}
+
+say() { printf '%s\n' "== $*" >&2; }
+note() { printf '%s\n' "   $*" >&2; }
+fail() {
+    printf '%s\n' "Error: $*" >&2
+    exit 1
+}
+wrong() {
+    printf '%s\n' "Error: $*" >&2
+    exit 2
+}
+
+# ---- arguments
+
+role='' mode='' token_file='' config_file='' shown_arguments=''
+domain='' domains='' port='' control_port='' allowed='' letsencrypt=0 email='' issuer=''
+url='' fingerprint='' upstreams=''
+source_given='' sha256='' wheels='' python='' tree=''
+dry_run=0 no_start=0 uninstall=0 keep_data=0 replace=0 any_system=0
+
+parse() {
+    while [ $# -gt 0 ]; do
+        option=$1
+        shift
+        case $option in
+            -h | --help)
+                usage
+                exit 0
+                ;;
+            server | client | update)
+                [ -z "$role" ] || wrong "$role or $option, not both: install one after the other"
+                role=$option
+                ;;
+            --dry-run) dry_run=1 ;;
+            --no-start) no_start=1 ;;
+            --uninstall) uninstall=1 ;;
+            --keep-data) keep_data=1 ;;
+            --replace-config) replace=1 ;;
+            --any-system) any_system=1 ;;
+            --letsencrypt)
+                letsencrypt=1
+                shown_arguments="$shown_arguments $option"
+                ;;
+            --*=*) value_option "${option%%=*}" "${option#*=}" ;;
+            --*)
+                [ $# -gt 0 ] || value_option "$option" ''
+                value_option "$option" "$1"
+                shift
+                ;;
+            *) wrong "$option is not understood: server, client or update is wanted (--help tells more)" ;;
+        esac
+    done
+}
+
+value_option() {
+    case $2 in
+        *[[:cntrl:]]*) wrong "$1: its value has a control character" ;;
+    esac
+    case $1 in
+        --domain) domains=$(listed "$domains" "$2") domain=${domain:-$2} ;;
+        --upstream) upstreams=$(listed "$upstreams" "$2") ;;
+        --allow-ports) allowed=$(listed "$allowed" "$2") ;;
+        --mode) mode=$2 ;;
+        --url) url=$2 ;;
+        --port) port=$2 ;;
+        --control-port) control_port=$2 ;;
+        --ca-fingerprint) fingerprint=$2 ;;
+        --letsencrypt-email) email=$2 letsencrypt=1 ;;
+        --letsencrypt-issuer) issuer=$2 letsencrypt=1 ;;
+        --token-file) token_file=$2 ;;
+        --config) config_file=$2 ;;
+        --source) source_given=$2 ;;
+        --source-sha256) sha256=$2 ;;
+        --wheels) wheels=$2 ;;
+        --python) python=$2 ;;
+        --root) tree=$2 ;;
+        --token) wrong "--token would show the token to others: write it to a file, and name that with --token-file" ;;
+        --letsencrypt | --dry-run | --no-start | --uninstall | --keep-data | --replace-config | --any-system)
+            wrong "$1 takes no value"
+            ;;
+        *) wrong "there is no option $1 (--help shows all)" ;;
+    esac
+    [ -n "$2" ] || wrong "$1 needs a value"
+    case $1 in
+        --domain | --upstream | --allow-ports | --mode | --url | --*port | --ca-fingerprint | --letsencrypt*)
+            shown_arguments="$shown_arguments $1"
+            ;;
+    esac
+}
+
+# quoted TEXT: as TOML has it. listed LIST TEXT: a TOML list's inside, with one more.
+quoted() { printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
+listed() { printf '%s%s' "${1:+$1, }" "$(quoted "$2")"; }
+
+of_role() { # of_role ROLE FLAG VALUE: a flag that the other role does not have
+    [ -z "$3" ] || [ "$role" = "$1" ] || wrong "$2 is for: install.sh $1"
+}
+
+check_arguments() {
+    if [ "$uninstall" = 1 ]; then
+        [ "$role" != update ] || wrong "--uninstall goes with server, client, or neither for both"
+        [ -z "$shown_arguments$token_file$config_file" ] || wrong "--uninstall needs no other flags"
+        return
+    fi
+    [ -n "$role" ] || wrong "say what this machine is to be: install.sh server, or client (--help tells more)"
+    [ "$keep_data" = 0 ] || wrong "--keep-data goes with --uninstall"
+    [ "$role" != update ] || [ -z "$shown_arguments$token_file$config_file" ] ||
+        wrong "update keeps the configuration:${shown_arguments:- --config and --token-file} cannot go with it"
+    for flag in domain:"$domain" port:"$port" control-port:"$control_port" allow-ports:"$allowed"; do
+        of_role server "--${flag%%:*}" "${flag#*:}"
+    done
+    [ "$letsencrypt" = 0 ] || of_role server --letsencrypt yes
+    for flag in url:"$url" ca-fingerprint:"$fingerprint" upstream:"$upstreams"; do
+        of_role client "--${flag%%:*}" "${flag#*:}"
+    done
+    [ -z "$config_file" ] || [ -z "$shown_arguments" ] || wrong "--config stands for these: leave out$shown_arguments"
+    [ -z "$config_file" ] || [ -r "$config_file" ] || wrong "--config $config_file cannot be read"
+    case $mode in
+        '' | http | tcp | both) ;;
+        *) wrong "--mode $mode: http, tcp or both is wanted" ;;
+    esac
+    for flag in port:"$port" control-port:"$control_port"; do
+        case ${flag#*:} in
+            *[!0-9]* | ??????*) wrong "--${flag%%:*} ${flag#*:}: a port is wanted, 1 to 65535" ;;
+        esac
+        [ -z "${flag#*:}" ] || { [ "${flag#*:}" -ge 1 ] && [ "${flag#*:}" -le 65535 ]; } ||
+            wrong "--${flag%%:*} ${flag#*:}: a port is wanted, 1 to 65535"
+    done
+    [ -z "$allowed" ] || [ "$mode" = tcp ] || [ "$mode" = both ] || wrong "--allow-ports goes with --mode tcp or both"
+    [ "$mode" != tcp ] || [ -z "$port" ] || wrong "--port is for visitors by HTTP, and goes not with --mode tcp"
+    [ "$mode" != tcp ] || [ "$letsencrypt" = 0 ] || wrong "--letsencrypt is for visitors by HTTP, not for --mode tcp"
+    case $domain in
+        *[!A-Za-z0-9.:-]*) wrong "--domain $domain: a name like home.example.com is wanted, or an address" ;;
+    esac
+    check_files
+}
+
+check_files() {
+    if [ -n "$token_file" ]; then
+        [ -r "$token_file" ] || wrong "--token-file $token_file cannot be read"
+        [ -n "$(tr -d '[:space:]' <"$token_file")" ] || wrong "--token-file $token_file is empty"
+    fi
+    [ -z "$wheels" ] || [ -d "$wheels" ] || wrong "--wheels $wheels is no directory"
+    if [ -n "$tree" ]; then
+        [ -d "$tree" ] || wrong "--root $tree is no directory"
+        tree=$(cd -- "$tree" && pwd) no_start=1
+        [ "$tree" != / ] || tree=
+    fi
+    case $source_given in
+        https://*) ;;
+        http://*) [ -n "$sha256" ] || wrong "--source http://... can be tampered with: add --source-sha256" ;;
+        '')
+            # shellcheck disable=SC1007
+            source_given=$(CDPATH= cd -- "$(dirname -- "$0")/.." 2>/dev/null && pwd) || source_given=
+            [ -f "$source_given/appliance/__init__.py" ] ||
+                wrong "this script lies in no checkout of Sluice: say with --source where the program is"
+            ;;
+        *) [ -e "$source_given" ] || wrong "--source $source_given does not exist" ;;
+    esac
+    if [ -d "$source_given" ]; then
+        [ -f "$source_given/appliance/__init__.py" ] || wrong "--source $source_given is no checkout of Sluice"
+        [ -z "$sha256" ] || wrong "--source-sha256 is for a wheel, and --source $source_given is a directory"
+    else
+        case ${source_given%%[?#]*} in
+            *.whl) ;;
+            *) wrong "--source $source_given is neither a checkout nor a wheel (.whl)" ;;
+        esac
+    fi
+}
+
+# What a first installation cannot do without.
+check_complete() {
+    [ "$role" != update ] && [ ! -e "$etc/$role.toml" ] && [ -z "$config_file" ] || return 0
+    case $role in
+        server) [ -n "$domain" ] || wrong "--domain is missing: name or address of this machine for others" ;;
+        client)
+            [ -n "$url" ] || wrong "--url is missing: the server's address, like wss://home.example.com:8123"
+            [ -n "$upstreams" ] || wrong "--upstream is missing: what visitors reach, like http://127.0.0.1:3000"
+            [ -n "$token_file" ] || [ -e "$etc/token" ] || wrong "--token-file is missing: the server's token"
+            ;;
+    esac
+}
+
+# ---- the system
+
+check_system() {
+    [ "$dry_run" = 1 ] || [ "$(id -u)" = 0 ] || [ -n "$tree" ] || fail "this needs root: sudo sh $0 ..."
+    release=$tree/etc/os-release
+    [ -r "$release" ] || release=$tree/usr/lib/os-release
+    [ -r "$release" ] || release=/dev/null
+    system=$(sed -n 's/^ID=//p' "$release" | tr -d '"')
+    number=$(sed -n 's/^VERSION_ID=//p' "$release" | tr -d '"')
+    machine=$(uname -m)
+    ! command -v dpkg >/dev/null || machine=$(dpkg --print-architecture) # a 64-bit kernel may run a 32-bit system
+    problem=
+    case $machine in
+        amd64 | arm64 | x86_64 | aarch64) ;;
+        *) problem="$machine: 64-bit systems are, x86-64 and ARM" ;;
+    esac
+    case $system-$number in
+        debian-12 | debian-13 | ubuntu-22.04 | ubuntu-24.04) ;;
+        *)
+            problem="${system:-an unknown system} ${number:-without a release number}: Debian 12 and 13,"
+            problem="$problem Ubuntu 22.04 and 24.04, Raspberry Pi OS 64-bit are"
+            ;;
+    esac
+    [ -z "$problem" ] || {
+        [ "$any_system" = 1 ] || fail "not supported is $problem. --any-system tries it all the same"
+        note "not supported is $problem. Going on, as --any-system says"
+    }
+    systemd=0
+    if [ -z "$tree" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+        systemd=1
+    elif [ "$no_start$uninstall" = 00 ]; then
+        note "systemd does not run here: all is installed, and nothing started"
+        no_start=1
+    fi
+}
+
+python_is_new() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
+
+need_packages() {
+    missing=
+    if [ -z "$python" ]; then
+        python=/usr/bin/python3
+        [ -x "$python" ] || missing="python3"
+        [ ! -x "$python" ] || python_is_new "$python" || fail "$python is older than 3.10: name another with --python"
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+    else
+        python=$(command -v -- "$python") || fail "--python: there is no such program"
+        python_is_new "$python" || fail "--python $python is no Python 3.10 or newer"
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "--python $python has no ensurepip: take one that has"
+    fi
+    [ -n "$wheels" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+    [ -n "$missing" ] || return 0
+    if [ "$dry_run" = 1 ]; then
+        say "would install Debian packages:$missing"
+        return
+    fi
+    [ "$(id -u)" = 0 ] || fail "these packages are missing, and root alone can install them:$missing"
+    command -v apt-get >/dev/null || fail "these packages are missing, and there is no apt-get:$missing"
+    say "installing Debian packages:$missing"
+    dpkg-query --show --showformat '${Package}\n' | sort >"$work/packages"
+    # shellcheck disable=SC2086  # several
+    apt_get install $missing || { apt_get update && apt_get install $missing; } ||
+        fail "apt-get could not install:$missing. Nothing else was done"
+    make_directory "$opt" 755
+    make_directory "$opt/installed" 755
+    dpkg-query --show --showformat '${Package}\n' | sort | comm -13 "$work/packages" - >>"$opt/installed/packages"
+    python_is_new "$python" || fail "$python is older than 3.10: name another with --python"
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -q -y -o DPkg::Lock::Timeout=300 \
+        -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >"$work/apt.log" 2>&1 || {
+        grep -E '^[EW]:' "$work/apt.log" >&2 || tail -n 5 "$work/apt.log" >&2
+        return 1
+    }
+}
+
+# make_directory PATH MODE [OWNER]: with those above it; what was not there is removed by --uninstall, if empty then.
+make_directory() {
+    if [ ! -d "$1" ]; then
+        [ -d "$(dirname -- "$1")" ] || make_directory "$(dirname -- "$1")" 755
+        mkdir -- "$1"
+        printf '%s\n' "${1#"$tree"}" >>"$work/directories"
+    fi
+    [ "$2" = 755 ] || chmod "$2" -- "$1"
+    [ -z "${3-}" ] || own "$3" "$1"
+}
+
+# own OWNER FILE: in a root tree, by its own user's number; not at all for those who may not.
+own() {
+    [ "$(id -u)" = 0 ] || return 0
+    owner=$(awk -F: -v name="${1%%:*}" '$1 == name {print $3}' "$tree/etc/passwd")
+    group=$(awk -F: -v name="${1#*:}" '$1 == name {print $3}' "$tree/etc/group")
+    chown -h "$owner:$group" -- "$2"
+}
+
+make_user() {
+    if grep -q '^sluice:' "$tree/etc/passwd" 2>/dev/null; then
+        [ "$(sed -n 's/^sluice:[^:]*:\([0-9]*\):.*/\1/p' "$tree/etc/passwd")" -lt 1000 ] ||
+            fail "there is a person called sluice on this machine: the service needs that name for a user of its own"
+    elif [ "$(id -u)" != 0 ]; then
+        note "not being root: the user sluice is not made, and owners are not set"
+    else
+        useradd ${tree:+--prefix "$tree"} --system --user-group --no-create-home --home-dir /var/lib/sluice \
+            --shell /usr/sbin/nologin --comment "Sluice tunnels" sluice >"$work/useradd.log" 2>&1 ||
+            fail "the user sluice could not be made: $(cat "$work/useradd.log")"
+    fi
+}
+
+# ---- the program: /opt/sluice/versions/NAME, and the link `current` to one of them
+
+# Where it is from, in $work/source: a directory or a wheel.
+bring_source() {
+    mkdir -- "$work/source"
+    case $source_given in
+        http://* | https://*)
+            wheel=$(basename -- "${source_given%%[?#]*}")
+            "$python" -I - "$source_given" "$work/source/$wheel" <<'END' || fail "--source: this could not be fetched"
+import shutil, sys, urllib.request
+try:
+    with urllib.request.urlopen(sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as file:
+        shutil.copyfileobj(answer, file)
+except (OSError, ValueError) as error:
+    sys.exit(f"{error}")
+END
+            source=$work/source/$wheel
+            ;;
+        *.whl)
+            cp -- "$source_given" "$work/source/"
+            source=$work/source/$(basename -- "$source_given")
+            ;;
+        *)
+            source=$work/source/checkout
+            mkdir -- "$source"
+            tar -c -C "$source_given" --exclude __pycache__ appliance web setup.py pyproject.toml README.md \
+                requirements.txt | tar -x -C "$source" --no-same-owner
+            ;;
+    esac
+    [ -z "$sha256" ] || [ "$(sha256sum <"$source" | cut -c 1-64)" = "$(printf '%s' "$sha256" | tr A-F a-f)" ] ||
+        fail "--source is not what --source-sha256 says: it is $(sha256sum <"$source" | cut -c 1-64)"
+}
+
+# A name that says all that a version depends on, so that the same is not built twice.
+name_version() {
+    if [ -d "$source" ]; then
+        version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$source/appliance/__init__.py")
+        content=$(cd -- "$source" && find . -type f | LC_ALL=C sort | tr '\n' '\0' | xargs -0 sha256sum)
+        # The commit, which the copy cannot know; built in, but not part of the name.
+        "$python" -I - "$source_given" "$source/appliance/config/build_sha.txt" <<'END' || :
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+from appliance.config.build import sha
+pathlib.Path(sys.argv[2]).write_text(sha() + "\n")
+END
+    else
+        version=$(basename -- "$source" | cut -d - -f 2)
+        content=$(sha256sum <"$source")
+    fi
+    stamp=$({ printf '%s\n' "$content" && "$python" -VV && readlink -f -- "$python"; } | sha256sum | cut -c 1-10)
+    program=$opt/versions/$version-$stamp
+}
+
+build_program() {
+    [ ! -e "$program/.complete" ] || return 0
+    built=$program
+    say "installing Sluice $version in ${program#"$tree"}"
+    make_directory "$opt/versions" 755
+    rm -rf -- "$program"
+    unfinished=$program
+    set -- "$program/bin/python" -I -m pip install --quiet --quiet --no-cache-dir --no-input \
+        --disable-pip-version-check
+    [ -z "$wheels" ] || set -- "$@" --no-index --find-links "$wheels"
+    export PIP_ROOT_USER_ACTION=ignore
+    {
+        "$python" -I -m venv -- "$program" &&
+            if [ -d "$source" ]; then
+                "$@" --requirement "$source/requirements.txt" && "$@" --no-deps "$source"
+            else
+                "$@" "${source}[acme]"
+            fi &&
+            sluice version
+    } >"$work/build.log" 2>&1 || {
+        tail -n 15 "$work/build.log" >&2
+        fail "Sluice $version could not be installed; above is why. ${running:+What ran before, $running, still does}"
+    }
+    if [ -n "$tree" ]; then # there, it is where it is for others
+        for file in "$program"/bin/* "$program/pyvenv.cfg"; do
+            [ -h "$file" ] || sed -i "s|$tree/opt/sluice|/opt/sluice|g" "$file"
+        done
+    fi
+    chmod -R go-w,a+rX -- "$program"
+    touch "$program/.complete"
+    unfinished=
+}
+
+# By its Python, since in a root tree its first line names a place that is none here; and never what lies about.
+sluice() { "$program/bin/python" -I -m appliance "$@"; }
+
+# link_to TARGET LINK: at once, or not at all.
+link_to() {
+    ln -s -f -n -- "$1" "$2.new"
+    mv -f -T -- "$2.new" "$2"
+}
+
+# ---- configuration
+
+configured_by_flags() { [ -n "$shown_arguments$config_file" ]; }
+
+write_config() {
+    if [ -n "$config_file" ]; then
+        cat -- "$config_file"
+        return
+    fi
+    case $mode in
+        http | tcp) words="$mode $role" ;;
+        both) words=$role ;;
+        *) if [ "$role" = server ]; then words="http server"; else words=client; fi ;;
+    esac
+    printf '# For sluice %s: each key is a flag, which sluice %s --help tells.\n' "$words" "$words"
+    printf '# After a change: systemctl reload sluice-%s; after one of ports or addresses: install.sh update.\n' "$role"
+    printf 'command = "%s"\ntoken-file = "/etc/sluice/token"\n' "$words"
+    if [ "$role" = server ]; then
+        [ -z "$domains" ] || printf 'auto-tls-san = [%s]\n' "$domains"
+        [ -z "$port" ] || printf 'port = %s\n' "$port"
+        [ -z "$control_port" ] || printf 'control-port = %s\n' "$control_port"
+        [ -z "$allowed" ] || printf 'allow-ports = [%s]\n' "$allowed"
+        if [ "$letsencrypt" = 1 ]; then
+            printf 'letsencrypt-domain = [%s]\n' "$domains"
+            [ -z "$email" ] || printf 'letsencrypt-email = %s\n' "$(quoted "$email")"
+            [ -z "$issuer" ] || printf 'letsencrypt-issuer = %s\n' "$(quoted "$issuer")"
+        fi
+    else
+        printf 'url = %s\n' "$(quoted "$url")"
+        [ -z "$fingerprint" ] || printf 'ca-fingerprint = %s\n' "$(quoted "$fingerprint")"
+        printf 'upstream = [%s]\n' "$upstreams"
+    fi
+}
+
+# The configuration that a role is to have, in $work/ROLE.toml. What somebody edited is not overwritten unasked.
+choose_config() {
+    old=$etc/$1.toml
+    if [ "$1" != "$role" ] || { [ -e "$old" ] && ! configured_by_flags; }; then
+        cp -- "$old" "$work/$1.toml"
+        return
+    fi
+    if [ -e "$old" ] && [ -z "$config_file" ]; then # flags replace all of it, so all of them are wanted
+        case $role in
+            server) [ -n "$domain" ] || wrong "--domain is missing beside$shown_arguments" ;;
+            client)
+                if [ -z "$url" ] || [ -z "$upstreams" ]; then wrong "--url and --upstream belong together"; fi
+                ;;
+        esac
+    fi
+    write_config >"$work/$1.toml"
+    [ -e "$old" ] && ! cmp -s -- "$old" "$work/$1.toml" && [ "$replace" = 0 ] || return 0
+    [ "$(sha256sum <"$old")" = "$(cat "$opt/installed/$1.config" 2>/dev/null)" ] ||
+        wrong "/etc/sluice/$1.toml was edited, and is left as it is: leave out${shown_arguments:- --config}, or add" \
+            "--replace-config"
+}
+
+place_token() {
+    if [ -n "$token_file" ] && ! cmp -s -- "$token_file" "$etc/token"; then
+        if [ -e "$etc/token" ] && [ -e "$etc/$other.toml" ] && [ "$role" != update ]; then
+            fail "--token-file: the $other on this machine has another token, and /etc/sluice/token is for both"
+        fi
+        (umask 077 && cat -- "$token_file" >"$etc/token.new")
+    elif [ ! -s "$etc/token" ] && [ "$role" = server ]; then
+        (umask 077 && head -c 32 /dev/urandom | base64 >"$etc/token.new")
+        note "a token was made: /etc/sluice/token"
+    else
+        chmod 600 -- "$etc/token"
+        return 0
+    fi
+    own root:root "$etc/token.new"
+    mv -f -- "$etc/token.new" "$etc/token"
+    changed=1
+}
+
+# make_units ROLE: in $work/ROLE.units, from its configuration, which is thereby checked.
+make_units() {
+    staged=$etc/.$1.toml.new
+    (umask 027 && sed "s|\"/etc/sluice/|\"$tree/etc/sluice/|g" "$work/$1.toml" >"$staged")
+    shown="s|$staged|/etc/sluice/$1.toml|g; s|$tree/etc/sluice|/etc/sluice|g"
+    sluice config check "$staged" >"$work/told" 2>&1 || {
+        sed "$shown" "$work/told" >&2
+        fail "this configuration is no good; above is why"
+    }
+    sluice config show "$staged" --json >"$work/told" || fail "the configuration could not be shown"
+    "$python" -I - "$work/told" <<'END' >"$work/$1.settings"
+import json, sys
+with open(sys.argv[1]) as file:
+    shown = json.load(file)
+for key, value in [("command", shown["command"]), *((each["key"], each["value"]) for each in shown["settings"])]:
+    print(f"{key}={value}")
+END
+    # shellcheck disable=SC2046  # several words
+    sluice $(setting "$1" command) --config "$staged" --generate systemd >"$work/told" 2>"$work/errors" || {
+        sed "$shown" "$work/errors" >&2
+        fail "no units could be made of this configuration; above is why"
+    }
+    rm -rf -- "$staged" "$work/$1.units"
+    mkdir -- "$work/$1.units"
+    sed "$shown" "$work/told" | awk -v directory="$work/$1.units/" '
+        /^# \/etc\/systemd\/system\// { file = $2; sub(/.*\//, directory, file); next }
+        file { print >file }'
+    [ -s "$work/$1.units/sluice-$1.service" ] || fail "no unit came of sluice --generate systemd"
+}
+
+# setting ROLE KEY: its value with this configuration, defaults too.
+setting() { sed -n "s/^$2=//p" "$work/$1.settings"; }
+
+# ---- putting it in place
+
+# What is about to be changed, to be put back when the new one does not come up.
+remember() {
+    mkdir -- "$work/before" "$work/before/etc" "$work/before/units" "$work/before/installed"
+    for each in server client; do
+        [ ! -e "$etc/$each.toml" ] || cp -a -- "$etc/$each.toml" "$work/before/etc/"
+        for unit in $(units_of "$each"); do cp -a -- "$units/$unit" "$work/before/units/"; done
+    done
+    [ ! -e "$etc/token" ] || cp -a -- "$etc/token" "$work/before/etc/"
+    [ ! -d "$opt/installed" ] || cp -a -- "$opt/installed/." "$work/before/installed/"
+    [ -z "$running" ] || undo=1
+}
+
+undo_all() {
+    undo=0
+    say "putting back what ran before: $running"
+    for each in server client; do
+        for name in $(units_of "$each"); do
+            [ -e "$work/before/units/$name" ] || drop_units "$name"
+        done
+    done
+    rm -f -- "$etc"/*.toml
+    for pair in etc:"$etc" units:"$units" installed:"$opt/installed"; do
+        for file in "$work/before/${pair%%:*}"/*; do
+            [ ! -e "$file" ] || cp -a -- "$file" "${pair#*:}/"
+        done
+    done
+    link_to "versions/$running" "$opt/current"
+    [ -z "$built" ] || rm -rf -- "$built"
+    [ "$no_start" = 1 ] || [ "$systemd" = 0 ] || start_roles "$roles_before" ||
+        note "it could not be started again: journalctl -u 'sluice*'"
+}
+
+# drop_units NAME...: stopped, disabled, removed. Together, lest a socket starts its service again.
+drop_units() {
+    if [ "$systemd" = 1 ]; then
+        systemctl --quiet disable --now "$@" >/dev/null 2>&1 || :
+    fi
+    for unit in "$@"; do rm -f -- "$units/$unit" "$units"/*.wants/"$unit"; done
+}
+
+# units_of ROLE: the names of those that are installed, sockets first.
+units_of() {
+    for unit in "$units"/sluice-"$1"-*.socket "$units/sluice-$1.service"; do
+        [ ! -e "$unit" ] || printf '%s\n' "${unit##*/}"
+    done
+}
+
+place_files() {
+    for each in $roles; do
+        file=$etc/$each.toml
+        if ! cmp -s -- "$work/$each.toml" "$file"; then
+            changed=1
+            [ ! -e "$file" ] || cp -a -- "$file" "$file.old"
+            cp -- "$work/$each.toml" "$file.new"
+            chmod 640 -- "$file.new"
+            own root:sluice "$file.new"
+            mv -f -- "$file.new" "$file"
+        fi
+        [ "$each" != "$role" ] || ! configured_by_flags || sha256sum <"$file" >"$opt/installed/$each.config"
+        for name in $(units_of "$each"); do
+            [ ! -e "$work/$each.units/$name" ] || continue
+            drop_units "$name"
+            sockets_changed=1
+        done
+        for file in "$work/$each.units"/*; do
+            target=$units/${file##*/}
+            ! cmp -s -- "$file" "$target" || continue
+            changed=1
+            case $target in *.socket) sockets_changed=1 ;; esac
+            cp -- "$file" "$target.new"
+            chmod 644 -- "$target.new"
+            mv -f -- "$target.new" "$target"
+        done
+    done
+    if [ "$running" != "${program##*/}" ]; then
+        changed=1
+        link_to "versions/${program##*/}" "$opt/current"
+    fi
+    link_to current/bin "$opt/bin"
+    place_extras
+    for each in $roles; do
+        # The links that `systemctl enable` makes, which needs no running systemd, but is not everywhere.
+        for file in "$work/$each.units"/*; do
+            wants=$(sed -n 's/^WantedBy=//p' "$file").wants
+            make_directory "$units/$wants" 755
+            link_to "/etc/systemd/system/${file##*/}" "$units/$wants/${file##*/}"
+        done
+    done
+    record_directories
+}
+
+record_directories() {
+    cat "$opt/installed/directories" "$work/directories" 2>/dev/null | sort -u >"$work/all"
+    cp -- "$work/all" "$opt/installed/directories"
+}
+
+# place_extras: the command for everybody, what shells complete, and manual pages.
+place_extras() {
+    share=$tree/usr/local/share
+    make_directory "$tree/usr/local/bin" 755
+    for pair in bash:bash-completion/completions/sluice zsh:zsh/site-functions/_sluice \
+        fish:fish/vendor_completions.d/sluice.fish; do
+        make_directory "$(dirname -- "$share/${pair#*:}")" 755
+        sluice completion "${pair%%:*}" >"$work/completion" 2>/dev/null || continue
+        cmp -s -- "$work/completion" "$share/${pair#*:}" || cp -- "$work/completion" "$share/${pair#*:}"
+        printf '%s\n' "/usr/local/share/${pair#*:}" >>"$work/extras"
+    done
+    [ -e "$program/share/man/man1/sluice.1" ] || sluice man --directory "$program/share/man/man1" 2>/dev/null || :
+    for page in "$program"/share/man/man1/sluice*; do
+        [ -e "$page" ] || continue
+        make_directory "$share/man/man1" 755
+        link_to "/opt/sluice/current/share/man/man1/${page##*/}" "$share/man/man1/${page##*/}"
+        printf '%s\n' "/usr/local/share/man/man1/${page##*/}" >>"$work/extras"
+    done
+    command=$tree/usr/local/bin/sluice
+    if [ "$(readlink "$command")" = /opt/sluice/bin/sluice ] || [ ! -e "$command" ]; then
+        link_to /opt/sluice/bin/sluice "$command"
+        printf '%s\n' /usr/local/bin/sluice >>"$work/extras"
+    else
+        note "/usr/local/bin/sluice is another program, and was left alone: ours is /opt/sluice/bin/sluice"
+    fi
+    cp -- "$work/extras" "$opt/installed/files"
+}
+
+# The server's authority, as its user: its fingerprint belongs to what is told, even where nothing is started.
+make_authority() {
+    [ "$(setting server auto-tls)" = true ] || return 0
+    [ -z "$(setting server tls-cert)$(setting server auto-tls-path)$tree" ] || return 0
+    [ "$(id -u)" = 0 ] && [ ! -h "$state" ] && [ ! -e "$state/authority.pem" ] || return 0
+    setpriv --reuid=sluice --regid=sluice --clear-groups "$program/bin/python" -I - "$state" \
+        "$(setting server auto-tls-san)" <<'END' >"$work/authority.log" 2>&1 || note "its authority is made at its start"
+import socket, sys
+from pathlib import Path
+from appliance.certificates.authority import ensure
+ensure(Path(sys.argv[1]), [name.strip() for name in sys.argv[2].split(",") if name.strip()], socket.gethostname())
+END
+}
+
+# ---- running it
+
+start_roles() {
+    systemctl daemon-reload
+    for each in $1; do
+        names=$(units_of "$each")
+        # shellcheck disable=SC2086  # several
+        systemctl --quiet enable $names 2>/dev/null || return 1
+        # A socket in use cannot be opened anew; and all together, lest one starts the service again.
+        # shellcheck disable=SC2086
+        [ "$sockets_changed" = 0 ] || systemctl stop $names
+        # Otherwise they stay open meanwhile: who comes during a restart waits, and is not refused.
+        for name in $names; do
+            case $name in *.socket) systemctl start "$name" || return 1 ;; esac
+        done
+        systemctl restart "sluice-$each.service" || return 1
+    done
+}
+
+is_well() {
+    case $1 in
+        server) "$program/bin/python" -I - "$(setting server control-addr)" "$(setting server control-port)" <<'END' ;;
+import http.client, ssl, sys
+host, port = sys.argv[1], int(sys.argv[2] or 8123)
+host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+context = ssl._create_unverified_context()
+for make in lambda: http.client.HTTPSConnection(host, port, timeout=5, context=context), \
+        lambda: http.client.HTTPConnection(host, port, timeout=5):
+    try:
+        connection = make()
+        connection.request("GET", "/readyz")
+        if connection.getresponse().status in (200, 403):
+            sys.exit()
+    except (OSError, http.client.HTTPException):
+        pass
+sys.exit(1)
+END
+        client)
+            case $(status_of client) in
+                "connected to "*) ;;
+                *) return 1 ;;
+            esac
+            ;;
+    esac
+}
+
+# becomes_well ROLE: within 30 seconds.
+becomes_well() {
+    tries=0
+    until is_well "$1"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 30 ] || return 1
+        sleep 1
+    done
+}
+
+all_active() {
+    for unit in $roles; do systemctl --quiet is-active "sluice-$unit.service" || return 1; done
+}
+
+run_roles() {
+    if [ "$changed" = 0 ] && all_active; then
+        say "nothing has changed"
+    else
+        say "starting $(services)"
+        start_roles "$roles" || {
+            told_by "$roles"
+            fail "it does not start; above is what it said"
+        }
+    fi
+    for each in $roles; do
+        becomes_well "$each" || not_well "$each"
+    done
+}
+
+not_well() {
+    told_by "$1"
+    [ "$1" = client ] || fail "the server does not answer on its control port; above is what it said"
+    case $well_before in
+        *client*) fail "the client was connected, and is not any more; above is what it said" ;;
+    esac
+    note "the client is $(status_of client)"
+    unconnected=1
+}
+
+services() { for unit in $roles; do printf '%s ' "sluice-$unit.service"; done; }
+status_of() { systemctl show --property StatusText --value "sluice-$1.service"; }
+
+told_by() {
+    for unit in $1; do
+        journalctl --quiet --no-pager --output cat --lines 12 --unit "sluice-$unit.service" >&2 2>/dev/null || :
+    done
+}
+
+# ---- what is told in the end
+
+# The addresses at which the server listens, by its sockets and its settings.
+ports_of_server() {
+    {
+        sed -n 's/^ListenStream=\(.*:\)\{0,1\}\([0-9]*\)$/\2/p' "$work"/server.units/*.socket 2>/dev/null
+        case $(setting server command) in
+            'http server') ;;
+            *) setting server allow-ports | tr ',' '\n' | tr -d ' ' ;;
+        esac
+    } | sort -n -u | paste -s -d , -
+}
+
+tell_firewall() {
+    ports=$(ports_of_server)
+    if command -v ufw >/dev/null && ufw status 2>/dev/null | grep -q '^Status: active'; then
+        note "ufw is on. To let visitors and clients in: ufw allow $(printf '%s' "$ports" | tr - :)/tcp"
+    elif command -v firewall-cmd >/dev/null && firewall-cmd --state >/dev/null 2>&1; then
+        note "firewalld is on. To let visitors and clients in:"
+        flags=$(printf '%s\n' "$ports" | tr ',' '\n' | sed 's|.*| --add-port=&/tcp|' | tr -d '\n')
+        note "  firewall-cmd --permanent$flags && firewall-cmd --reload"
+    elif chain=$(nft list ruleset 2>/dev/null | awk '/^table/ {table = $2 " " $3} /chain/ {chain = $2}
+            /hook input/ && /policy drop/ {print table, chain; exit}') && [ -n "$chain" ]; then
+        note "nftables drops what it does not know. To let visitors and clients in, here and in /etc/nftables.conf:"
+        note "  nft add rule $chain tcp dport { $ports } accept"
+    else
+        note "firewall: none found here. Where there is one, a cloud's for instance, it must let in TCP $ports"
+    fi
+}
+
+tell_by_hand() {
+    words="setpriv --reuid=sluice --regid=sluice --clear-groups"
+    if [ "$1" = server ] && ports_of_server | tr ',' '\n' | awk '$1 + 0 < 1024 {low = 1} END {exit !low}'; then
+        words="$words --inh-caps=+net_bind_service --ambient-caps=+net_bind_service"
+    fi
+    words="$words /opt/sluice/bin/sluice $(setting "$1" command) --config /etc/sluice/$1.toml --token-env SLUICE_TOKEN"
+    cat <<END
+To start the $1 by hand, as root, with the token in the environment of that process alone:
+
+  SLUICE_TOKEN=\$(cat /etc/sluice/token) STATE_DIRECTORY=/var/lib/sluice $words
+
+END
+}
+
+# The fingerprint of the server's authority; nothing where it has none, or has not made it yet.
+fingerprint_here() {
+    sluice certificates --json --auto-tls-path "$state" 2>/dev/null | "$python" -I -c '
+import json, sys
+print(json.load(sys.stdin)["authority"]["fingerprint"].removeprefix("sha256:"))' 2>/dev/null || :
+}
+
+tell_server() {
+    host=$(setting server auto-tls-san | cut -d , -f 1)
+    host=${host:-ADDRESS}
+    login="ssh ${SUDO_USER:-root}@$host ${SUDO_USER:+sudo }cat"
+    case $host in
+        *:*) host="[$host]" ;;
+    esac
+    line="--url wss://$host:$(setting server control-port) --token-file sluice-token"
+    if [ -n "$(setting server tls-cert)" ]; then
+        :
+    elif [ "$(setting server auto-tls)" != true ]; then
+        line="--url ws${line#--url wss}"
+    else
+        pin=$(fingerprint_here)
+        [ -n "$pin" ] || note "once it has run, \`sluice certificates\` shows the FINGERPRINT of its authority"
+        line="$line --ca-fingerprint ${pin:-FINGERPRINT}"
+    fi
+    case $(setting server command) in
+        'tcp server') line="$line --upstream 2222=127.0.0.1:22" ;;
+        *) line="$line --upstream http://127.0.0.1:3000" ;;
+    esac
+    case $source_given in
+        http*) line="$line --source $source_given${sha256:+ --source-sha256 $sha256}" ;;
+    esac
+    cat <<END
+On the machine with the services, fetch the token over SSH, and then install the client with an --upstream of yours:
+
+  (umask 077 && $login /etc/sluice/token >sluice-token)
+  sudo sh scripts/install.sh client $line
+
+The token is in /etc/sluice/token, for root alone to read. Whoever has it may connect as a client.
+END
+}
+
+tell_all() {
+    say "Sluice $(sluice version) is installed: $(services)"
+    for each in $roles; do
+        [ "$no_start" = 0 ] || [ -n "$tree" ] || tell_by_hand "$each"
+    done
+    case $roles in
+        *server*)
+            [ -n "$tree" ] || tell_firewall
+            tell_server
+            ;;
+    esac
+    case $roles in
+        *client*)
+            [ "$no_start" = 1 ] || note "the client is $(status_of client)"
+            [ -n "$(setting client ca-fingerprint)$(setting client tls-ca)" ] ||
+                note "no --ca-fingerprint was given: what the server shows first is believed, and nothing else after"
+            ;;
+    esac
+    [ -z "$token_file" ] || note "the token is in /etc/sluice/token now: $token_file can be deleted"
+}
+
+tell_dry_run() {
+    say "would build a virtual environment in /opt/sluice/versions, from $source_given"
+    say "would make the user sluice, /etc/sluice (750 root:sluice) and /var/lib/sluice (700 sluice:sluice)"
+    if [ -n "$token_file" ]; then
+        say "would copy $token_file to /etc/sluice/token (600 root:root)"
+    elif [ "$role" = server ] && [ ! -s "$etc/token" ]; then
+        say "would make a token in /etc/sluice/token (600 root:root)"
+    fi
+    for each in $roles; do
+        if [ "$each" != "$role" ] || { [ -e "$etc/$each.toml" ] && ! configured_by_flags; }; then
+            say "would keep /etc/sluice/$each.toml"
+        else
+            say "would write /etc/sluice/$each.toml (640 root:sluice):"
+            write_config | sed 's/^/     /' >&2
+        fi
+    done
+    say "would link /opt/sluice/current to it, and /usr/local/bin/sluice, completions of shells"
+    for each in $roles; do
+        say "would write /etc/systemd/system/sluice-$each.service and its sockets, as --generate systemd prints them"
+        [ "$no_start" = 1 ] || say "would enable and start it, see whether it is well, and else undo this"
+    done
+}
+
+# ---- removal
+
+remove() {
+    gone=${role:-"server client"} left=
+    for each in server client; do
+        case " $gone " in
+            *" $each "*) ;;
+            *) [ ! -e "$etc/$each.toml" ] || left=$each ;;
+        esac
+    done
+    if [ "$dry_run" = 1 ]; then
+        for each in $gone; do say "would stop and remove sluice-$each.service and its sockets"; done
+        [ -n "$left" ] || say "would remove /opt/sluice and what it put into /usr/local"
+        [ -n "$left" ] || [ "$keep_data" = 1 ] || say "would remove /etc/sluice, /var/lib/sluice, the user sluice"
+        return
+    fi
+    [ ! -d "$opt" ] || lock
+    for each in $gone; do
+        # shellcheck disable=SC2046  # several
+        drop_units $(units_of "$each")
+        [ "$keep_data" = 1 ] || rm -f -- "$etc/$each.toml" "$etc/$each.toml.old" "$etc/.$each.toml.new"
+        rm -f -- "$opt/installed/$each.config"
+    done
+    if [ "$systemd" = 1 ]; then
+        systemctl daemon-reload
+        systemctl reset-failed 'sluice-*' 2>/dev/null || :
+    fi
+    if [ -n "$left" ]; then
+        say "removed; the $left stays"
+        return
+    fi
+    remove_program
+    say "Sluice is removed"
+}
+
+remove_program() {
+    : >"$work/directories"
+    [ ! -e "$opt/installed/directories" ] || cp -- "$opt/installed/directories" "$work/directories"
+    if [ -s "$opt/installed/packages" ] && [ -z "$tree" ]; then
+        # shellcheck disable=SC2046
+        apt-mark auto $(cat "$opt/installed/packages") >/dev/null 2>&1 || :
+        note "packages that were installed for it, and which \`apt-get autoremove\` takes if nothing else wants them:"
+        note "$(paste -s -d ' ' "$opt/installed/packages")"
+    fi
+    if [ -e "$opt/installed/files" ]; then
+        while read -r file; do rm -f -- "$tree$file"; done <"$opt/installed/files"
+    fi
+    rm -rf -- "$opt"
+    if [ "$keep_data" = 1 ]; then
+        grep -vxE '/etc/sluice|/var/lib/(sluice|private)' "$work/directories" >"$work/all" || :
+        cp -- "$work/all" "$work/directories"
+        note "kept: /etc/sluice, /var/lib/sluice, and the user sluice"
+    else
+        rm -rf -- "$etc" "$state" "$tree/var/lib/private/sluice"
+        ours='^sluice:.*:/var/lib/sluice:/usr/sbin/nologin$'
+        if [ "$(id -u)" = 0 ] && grep -q "$ours" "$tree/etc/passwd" 2>/dev/null; then
+            userdel ${tree:+--prefix "$tree"} sluice
+        fi
+    fi
+    sort -r -u "$work/directories" | while read -r each; do
+        rmdir -- "$tree$each" 2>/dev/null || :
+    done
+}
+
+# ---- all of it
+
+clean_up() {
+    status=$?
+    trap - EXIT
+    [ "$status" = 0 ] || [ "$undo" = 0 ] || undo_all || :
+    [ -z "$unfinished" ] || rm -rf -- "$unfinished"
+    [ "$status" = 0 ] || rm -f -- "$etc"/.*.toml.new "$etc"/*.new
+    # What a first try made stays for the next one, and is known to --uninstall.
+    [ ! -d "$opt/installed" ] || record_directories
+    rm -rf -- "$work"
+    exit "$status"
+}
+
+install_all() {
+    need_packages
+    roles='' roles_before=''
+    for each in server client; do
+        [ ! -e "$etc/$each.toml" ] || roles_before="$roles_before $each"
+        if [ "$each" = "$role" ] || [ -e "$etc/$each.toml" ]; then roles="$roles $each"; fi
+    done
+    [ -n "$roles" ] || wrong "update: nothing is installed here yet: install.sh server, or install.sh client"
+    running=$(readlink "$opt/current") && running=${running##*/} || running=
+    [ -z "$running" ] || [ -e "$opt/versions/$running/.complete" ] || running=
+    if [ "$dry_run" = 1 ]; then
+        tell_dry_run
+        return
+    fi
+    bring_source
+    name_version
+    for each in $roles; do choose_config "$each"; done
+    make_directory "$opt" 755
+    make_directory "$opt/installed" 755
+    lock
+    build_program
+    make_user
+    remember
+    place_all
+    undo=0
+    for each in "$opt"/versions/*; do # this one and the one before stay
+        case ${each##*/} in "${program##*/}" | "$running") ;; *) rm -rf -- "$each" ;; esac
+    done
+    tell_all
+    [ "$unconnected" = 0 ] || fail "all is installed, but the client is not connected yet: it goes on trying"
+}
+
+lock() {
+    exec 9<"$opt"
+    flock -n 9 || fail "another install.sh is at work here: wait for it to end"
+}
+
+place_all() {
+    [ -d "$tree/var/lib/private" ] || printf '%s\n' /var/lib/private >>"$work/directories" # systemd makes it
+    make_directory "$etc" 750 root:sluice
+    [ -e "$state" ] || [ -h "$state" ] || make_directory "$state" 700 sluice:sluice
+    make_directory "$units" 755
+    place_token
+    for each in $roles; do make_units "$each"; done
+    well_before=
+    if [ "$no_start" = 0 ]; then
+        for each in $roles_before; do ! is_well "$each" || well_before="$well_before $each"; done
+    fi
+    place_files
+    case $roles in *server*) make_authority ;; esac
+    [ "$no_start" = 1 ] || run_roles
+}
+
+main() {
+    unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+    umask 022
+    parse "$@"
+    check_arguments
+    exec </dev/null # what this runs must not read the rest of a script that comes through a pipe
+    opt=$tree/opt/sluice etc=$tree/etc/sluice state=$tree/var/lib/sluice units=$tree/etc/systemd/system
+    case $role in server) other=client ;; *) other=server ;; esac
+    [ "$uninstall" = 1 ] || check_complete
+    check_system
+    changed=0 sockets_changed=0 undo=0 unfinished='' built='' unconnected=0 running=''
+    work=$(mktemp -d)
+    trap clean_up EXIT
+    trap 'exit 1' HUP INT TERM
+    : >"$work/directories"
+    : >"$work/extras"
+    if [ "$uninstall" = 1 ]; then remove; else install_all; fi
+}
+
+main "$@"

@@ -1,0 +1,3 @@
+"""Streams of these tests are real ones."""
+
+from tests.transport.conftest import certificates, wires  # noqa: F401
