@@ -260,7 +260,7 @@ check_system() {
             problem="$problem Ubuntu 22.04 and 24.04, Raspberry Pi OS 64-bit are"
             ;;
     esac
-    [ -z "$problem" ] || {
+    [ -z "$problem" ] || [ "$uninstall" = 1 ] || {
         [ "$any_system" = 1 ] || fail "not supported is $problem. --any-system tries it all the same"
         note "not supported is $problem. Going on, as --any-system says"
     }
@@ -508,7 +508,7 @@ place_token() {
         (umask 077 && head -c 32 /dev/urandom | base64 >"$etc/token.new")
         note "a token was made: /etc/sluice/token"
     else
-        chmod 600 -- "$etc/token"
+        [ ! -e "$etc/token" ] || chmod 600 -- "$etc/token"
         return 0
     fi
     own root:root "$etc/token.new"
@@ -533,6 +533,10 @@ with open(sys.argv[1]) as file:
 for key, value in [("command", shown["command"]), *((each["key"], each["value"]) for each in shown["settings"])]:
     print(f"{key}={value}")
 END
+    case $(setting "$1" command) in
+        "$1" | *" $1") ;;
+        *) fail "this configuration is for sluice $(setting "$1" command), and not for a $1" ;;
+    esac
     # shellcheck disable=SC2046  # several words
     sluice $(setting "$1" command) --config "$staged" --generate systemd >"$work/told" 2>"$work/errors" || {
         sed "$shown" "$work/errors" >&2
@@ -681,7 +685,7 @@ make_authority() {
     [ -z "$(setting server tls-cert)$(setting server auto-tls-path)$tree" ] || return 0
     [ "$(id -u)" = 0 ] && [ ! -h "$state" ] && [ ! -e "$state/authority.pem" ] || return 0
     setpriv --reuid=sluice --regid=sluice --clear-groups "$program/bin/python" -I - "$state" \
-        "$(setting server auto-tls-san)" <<'END' >"$work/authority.log" 2>&1 || note "its authority is made at its start"
+        "$(setting server auto-tls-san)" <<'END' >"$work/authority.log" 2>&1 || note "it makes its authority when it starts"
 import socket, sys
 from pathlib import Path
 from appliance.certificates.authority import ensure
@@ -778,8 +782,10 @@ services() { for unit in $roles; do printf '%s ' "sluice-$unit.service"; done; }
 status_of() { systemctl show --property StatusText --value "sluice-$1.service"; }
 
 told_by() {
-    for unit in $1; do
-        journalctl --quiet --no-pager --output cat --lines 12 --unit "sluice-$unit.service" >&2 2>/dev/null || :
+    for name in $1; do
+        for unit in $(units_of "$name"); do
+            journalctl --quiet --no-pager --output cat --lines 8 --unit "$unit" >&2 2>/dev/null || :
+        done
     done
 }
 
@@ -1004,6 +1010,8 @@ install_all() {
         tell_dry_run
         return
     fi
+    [ ! -d "$opt/bin" ] || [ -h "$opt/bin" ] ||
+        fail "/opt/sluice was not made by this script: move it away (mv /opt/sluice /opt/sluice.old), and do this again"
     bring_source
     name_version
     for each in $roles; do choose_config "$each"; done

@@ -92,10 +92,10 @@ def _clients(state: ServerState) -> Iterator[Finding]:
         names = _some(gone)
         yield Finding(WARNING, f"Nobody serves {names} any more.", "Look whether the client runs; visitors get 503.")
     failing = Counter(
-        target
+        f"{upstream.port_offered or upstream.pattern or '*'} ({upstream.target.removeprefix('tcp://')})"
         for session in sessions
-        for target, known in tuple(session.health.items())
-        if not known.up and any(upstream.target == target for upstream in session.upstreams)
+        for upstream in session.upstreams
+        if (known := session.health.get(upstream.target)) is not None and not known.up
     )
     if failing:
         text = f"Upstreams that clients did not reach: {_some(list(failing))}."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from appliance.wire.address import AddressError, ServerUrl, parse_server_url, parse_upstream
+from appliance.wire.address import AddressError, ServerUrl, Upstream, parse_server_url, parse_upstream
 from appliance.wire.ports import parse_tcp_target
 
 MOST_OFFERS = 100
@@ -19,6 +20,14 @@ CREDENTIAL = "${CREDENTIALS_DIRECTORY}/token"  # as systemd expands it
 
 # What systemd takes for something else than itself, within quotes (systemd.syntax, systemd.unit "specifiers").
 _SYSTEMD = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"})
+
+
+_at_a_port = re.compile(r"[0-9]+=").match
+_loopback = re.compile(r"(?:[a-z]+://)?(?:127\.|localhost|\[::1\])").match
+_KUBERNETES_LOOPBACK = (
+    "# 127.0.0.1 and localhost are the pod itself: write a Service's name, or add the container here.\n"
+)
+_KUBERNETES_DIRECTORY = "# Mount what is served from a directory at the same path: it is not in the image.\n"
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,19 @@ class Plan:
             words.append(("--ca-fingerprint", self.fingerprint))
         words.append(("--client-id", self.client_id))
         return words + [("--upstream", upstream) for upstream in self.upstreams]
+
+    @property
+    def _parsed(self) -> list[Upstream]:
+        return [parse_upstream(text) for text in self.upstreams if not _at_a_port(text)]
+
+    @property
+    def directories(self) -> list[str]:
+        return sorted({upstream.path for upstream in self._parsed if upstream.scheme == "directory"})
+
+    @property
+    def has_loopback(self) -> bool:
+        """Whether a target is the machine that the client runs on."""
+        return any(_loopback(text.partition("=")[2]) for text in self.upstreams)
 
 
 def plan(
@@ -129,6 +151,7 @@ def docker(plan: Plan) -> str:
     lines = [
         "docker run --detach --name sluice-client --restart unless-stopped --network host",
         f'--volume "$PWD/{TOKEN_FILE}:/run/secrets/token:ro"',
+        *(shlex.join(("--volume", f"{path}:{path}:ro")) for path in plan.directories),
         shlex.join((plan.image, *plan.kind)),
     ]
     lines += [shlex.join(words) for words in plan.arguments("/run/secrets/token")[1:]]
@@ -140,6 +163,8 @@ def kubernetes(plan: Plan) -> str:
     words = [word for words in plan.arguments("/run/secrets/sluice/token") for word in words]
     arguments = "\n".join(f"            - {json.dumps(word)}" for word in words)
     return f"""# The token: kubectl create secret generic {SECRET} --from-file=token={TOKEN_FILE}
+{_KUBERNETES_LOOPBACK if plan.has_loopback else ""}\
+{_KUBERNETES_DIRECTORY if plan.directories else ""}\
 apiVersion: apps/v1
 kind: Deployment
 metadata:

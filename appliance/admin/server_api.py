@@ -97,7 +97,7 @@ def add_client() -> Response:
             "fingerprint": plan.fingerprint or None,
             "commands": joining.commands(plan),
             "clientId": plan.client_id,
-            "notes": _notes(plan.url.host, plan.url.scheme),
+            "notes": [*_notes(plan.url.host, plan.url.scheme), *_notes_on_offers(plan.upstreams)],
         }
     )
 
@@ -117,6 +117,20 @@ def _notes(host: str, scheme: str) -> list[str]:
         flag = "--auto-tls-san" if state().ca_pem else "--tls-cert"
         return [f"The server's certificate is not for {host}: clients will refuse it. See {flag} of the server."]
     return []
+
+
+def _notes_on_offers(upstreams: tuple[str, ...]) -> list[str]:
+    """What the server will refuse, or share among clients."""
+    server = state()
+    served = {route.label for route in server.router.routes() if route.members} if server.router is not None else set()
+    found = []
+    for offer in [upstream.partition("=")[0] for upstream in upstreams]:
+        why = server.doors.objection(int(offer)) if server.doors is not None and offer.isdecimal() else ""
+        if why:
+            found.append(f"Port {offer} will be refused: {why}.")
+        elif offer in served:
+            found.append(f"Another client serves {offer} already: they will take turns.")
+    return found
 
 
 def _names(wanted: dict[str, Any]) -> list[tuple[str, str]]:

@@ -164,7 +164,7 @@ def as_curl(number: int) -> Response:
 def replay(number: int) -> Response:
     """Sends it again, changed or as it was. The answer becomes a record of its own."""
     from appliance.admin.inspection.again import MOST_BYTES, edits
-    from appliance.tunnel.inspector.edits import ReplayError
+    from appliance.tunnel.inspector.edits import Malformed, ReplayError
 
     record = _record(number)
     wanted = edits(record, arguments.body(("method", "path", "headers", "body"), MOST_BYTES))
@@ -173,7 +173,7 @@ def replay(number: int) -> Response:
     except KeyError:
         raise Problem(404, f"request {number} is not there any more") from None
     except ReplayError as error:
-        raise Problem(409, str(error)) from None  # written to be shown
+        raise Problem(400 if isinstance(error, Malformed) else 409, str(error)) from None  # written to be shown
 
 
 @blueprint.get("/requests.har")

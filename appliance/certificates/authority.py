@@ -44,10 +44,13 @@ def state_directory(config_path: str | None, environ: Mapping[str, str]) -> Path
     return found
 
 
-def ensure(directory: Path, names: Sequence[str], hostname: str, *, now: datetime | None = None) -> Material:
+def ensure(
+    directory: Path, names: Sequence[str], hostname: str, *, now: datetime | None = None, running: bool = False
+) -> Material:
     """The authority, and a server certificate for ``names`` and this host: made or renewed where needed.
 
-    Cheap when nothing is to be done, so a long-lived server may call it daily and load the files again.
+    Cheap when nothing is to be done, so a long-lived server may call it daily and load the files again; `running`: it
+    does, and an authority that has gone meanwhile is an error, for clients trust it.
     Raises ConfigError, naming flag or file: a bad name, a damaged authority, a directory out of reach.
     """
     now = now or datetime.now(timezone.utc)
@@ -57,6 +60,11 @@ def ensure(directory: Path, names: Sequence[str], hostname: str, *, now: datetim
         raise ConfigError(f"--auto-tls-san {error}") from None
     try:
         keyfile.check_directory(directory)
+        if running and not (directory / AUTHORITY_FILE).exists():
+            raise ConfigError(
+                f"{directory / AUTHORITY_FILE} is gone: put it back; without it the next start makes another one, which "
+                "clients have to trust anew"
+            )
         # Reading needs no lock, since files are replaced whole: a read-only directory with good files serves.
         found = _find(directory, wanted, now)
         if found is None:

@@ -112,7 +112,7 @@ class Renewals:
             return backoff.STEPS[0]
 
     def _round(self) -> None:
-        limited = 0
+        limited: set[str] = set()
         # What has nothing to show comes first, and before others what has not failed.
         order = sorted(
             self._names, key=lambda name: (self._files.certificate(name) is not None, self._files.record(name).failures)
@@ -127,9 +127,10 @@ class Renewals:
                 else:
                     self._ask_window(name)
             except Failed as failed:
-                limited += failed.code == "rateLimited"
-                # The second limit in a row is no single name's.
-                self._failed(name, failed, whole=failed.whole or limited > 1)
+                if failed.code == "rateLimited":
+                    limited.add(".".join(name.split(".")[-2:]))
+                # Issuers limit registered domains: a limit on two of them is no single one's.
+                self._failed(name, failed, whole=failed.whole or len(limited) > 1)
             self._show(name)
 
     # One name

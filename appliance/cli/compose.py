@@ -181,4 +181,5 @@ def _material(config: ControlPlaneOptions, known: "Material | None" = None) -> "
     if not config.auto_tls:
         return None
     directory = authority.state_directory(config.auto_tls_path, os.environ)
-    return authority.ensure(directory, config.auto_tls_san, socket.gethostname())
+    running = known is not None and known.ca_pem is not None
+    return authority.ensure(directory, config.auto_tls_san, socket.gethostname(), running=running)

@@ -91,6 +91,8 @@ class TokenGuard:
         # Put back at the young end: the address that has been quiet for longest is forgotten first.
         self._addresses[key] = refusals
         refusals.count += 1
+        if refusals.count == FREE_REFUSALS + 1:  # once a minute at the most
+            log.warning("%s has sent %d wrong tokens within a minute: it is answered slowly now", key, FREE_REFUSALS)
         return refusals
 
     def _hold(self, refusals: _Refusals, seconds: float) -> None:

@@ -163,15 +163,22 @@ class Doors:
                 passage.end()
             connection.abort()
 
+    def objection(self, port: int) -> str:
+        """Why no client may open it, or ""."""
+        if port in self._own():
+            return f"port {port} is the server's own"
+        if port not in self._allowed:
+            return f"the server allows ports {_shortened(str(self._allowed))} (--allow-ports)"
+        return ""
+
     def _serve_port(self, session: Session, offer: OfferedPort) -> str:
         """Returns why not, or ""."""
         port = offer.port
         if self._stopped:
             return STOPPING
-        if port in self._own():
-            return f"port {port} is the server's own"
-        if port not in self._allowed:
-            return f"the server allows ports {_shortened(str(self._allowed))} (--allow-ports)"
+        why = self.objection(port)
+        if why:
+            return why
         if port not in self._doors:
             try:
                 sockets = listen(self._config.data_addr, port)

@@ -129,6 +129,7 @@ class Exchange:
     def _note(self, error: Exception) -> None:
         if self.watch is not None:
             self.watch.why = str(error)
+            self.watch.left = isinstance(error, PeerLeft)
 
     def _unsent(self) -> bytes:
         """The request's head and what there is of its body, as an upstream would have got them."""

@@ -116,3 +116,13 @@ def test_the_unit_is_understood(nasty: Plan, tmp_path: Path) -> None:
     except FileNotFoundError:
         return
     assert path.name not in done.stderr, done.stderr
+
+
+def test_what_a_container_does_not_have() -> None:
+    plan = planned(names=[("a", "http://127.0.0.1:1"), ("b", "/srv/a b?browse=true")])
+    assert "--volume '/srv/a b:/srv/a b:ro'" in joining.docker(plan)
+    assert "the pod itself" in joining.kubernetes(plan) and "# Mount" in joining.kubernetes(plan)
+    elsewhere = planned(names=[("a", "http://shop:1")], ports=[(2222, "db:22")])
+    assert "the pod itself" not in joining.kubernetes(elsewhere) and "# Mount" not in joining.kubernetes(elsewhere)
+    assert joining.docker(elsewhere).count("--volume") == 1
+    assert "the pod itself" in joining.kubernetes(planned(ports=[(2222, "localhost:22")]))

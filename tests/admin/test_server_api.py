@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,10 +13,12 @@ from appliance.admin import health as health_module
 from appliance.certificates.store import Store
 from appliance.config.client import ClientConfig
 from appliance.config.http_server import HttpServerConfig
+from appliance.tunnel.inspector.edits import Edits, Malformed, ReplayError, request_again
 from appliance.tunnel.router import Member
 from appliance.tunnel.session import Health
 from appliance.wire.address import parse_upstreams
 from tests.admin.conftest import START, FakeSession, FakeState
+from tests.admin.records import record
 from tests.stage.material import material
 
 
@@ -52,7 +54,7 @@ def test_what_is_wrong_is_said(state: FakeState, authorized: FlaskClient, sessio
         "starting or stopping",
         "950 of 1000",
         "Nobody serves a.example.com",
-        "did not reach: http://127.0.0.1:8080.",
+        "did not reach: * (http://127.0.0.1:8080).",
         "certificate example.com expired",
         "20 of 20 requests",
         "20 requests to the control plane",
@@ -216,3 +218,41 @@ class TestAddingAClient:
     def test_ports_that_are_none(self, state: FakeState, authorized: FlaskClient, port: Any) -> None:
         state.mode = "tcp"
         assert self.add(authorized, ports=[{"port": port, "target": "x:22"}]).status_code == 400
+
+
+def test_what_the_server_would_refuse_is_noted(state: FakeState, authorized: FlaskClient, session: FakeSession) -> None:
+    class Refusing:
+        def objection(self, port: int) -> str:
+            return "the server allows ports 1024-65535 (--allow-ports)" if port < 1024 else ""
+
+    assert state.router is not None
+    state.mode, state.doors = "http+tcp", cast(Any, Refusing())
+    state.router.offer(session, [("a.example.com", Member(session, "http://127.0.0.1:8080", b""))])  # type: ignore[arg-type]
+    wanted = {
+        "url": "wss://203.0.113.7:8123",
+        "names": [{"name": "a.example.com", "target": "http://x:1"}, {"name": "b.example.com", "target": "http://x:1"}],
+        "ports": [{"port": 22, "target": "x:22"}, {"port": 2222, "target": "x:22"}],
+    }
+    answer = authorized.post("/api/v1/add-client", json=wanted).get_json()
+    assert answer["notes"] == [
+        "Another client serves a.example.com already: they will take turns.",
+        "Port 22 will be refused: the server allows ports 1024-65535 (--allow-ports).",
+    ]
+
+
+def test_a_replay_that_is_no_request_is_the_askers_fault(
+    state: FakeState, authorized: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert state.inspector is not None
+    kept = record(state.inspector)
+    for error, status in ((Malformed("the method is odd"), 400), (ReplayError("not kept whole"), 409)):
+
+        def refuse(number: int, wanted: Edits, error: ReplayError = error) -> int:
+            request_again(kept, wanted)
+            raise error
+
+        monkeypatch.setattr(state.inspector, "replay", refuse, raising=False)
+        answer = authorized.post(f"/api/v1/requests/{kept.id}/replay", json={})
+        assert answer.status_code == status and answer.get_json()["detail"] == str(error)
+    for odd in ({"method": "G ET"}, {"path": "nope"}, {"headers": [["X", "a\r\nb"]]}):
+        assert authorized.post(f"/api/v1/requests/{kept.id}/replay", json=odd).status_code == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +122,33 @@ def test_headers_of_an_editor(visit: Visit) -> None:
     assert ask(visit, "replay", "m.parseHeaders(v)", "A: b\n\nX:c:d \n") == [["A", "b"], ["X", "c:d"]]
     said = "(() => { try { m.parseHeaders(v) } catch (error) { return error.message } })()"
     assert 'no "Name: value"' in ask(visit, "replay", said, "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"\x03\xe8", "1000 (normal)"), (b"\x03\xe9bye \xc3\xa9", "1001 (going away): bye \u00e9"), (b"\x0f\xa0", "4000"),
+     (b"\x03", "03")],
+)  # fmt: skip
+def test_why_a_websocket_closed(visit: Visit, data: bytes, words: str) -> None:
+    assert ask(visit, "messages", "m.closeWords(v)", base64.b64encode(data).decode()) == words
+
+
+def test_statuses_tell_what_was_cut_in_words(visit: Visit) -> None:
+    records = [{"status": 200, "state": "done"}, {"status": 200, "state": "broken"},
+               {"status": None, "state": "broken"}, {"status": None, "state": "open"}]  # fmt: skip
+    assert ask(visit, "records", "v.map(m.statusWords)", records) == ["200", "200 cut", "cut", "\u2026"]
+
+
+def test_one_is_no_plural(visit: Visit) -> None:
+    assert ask(visit, "table", "[m.counted(1, 'clients'), m.counted(0, 'ports')]") == ["1 client", "0 ports"]
+
+
+def test_upstreams_that_fail_are_seen(visit: Visit) -> None:
+    upstreams = [{"offer": f"{number}.example.com", "target": "http://x", "state": "failing" if number == 4 else "up"}
+                 for number in range(5)]  # fmt: skip
+    shown = "(() => { const cell = m.upstreamsCell(); cell.fill({upstreams: v}); return cell.element.textContent })()"
+    text = ask(visit, "clients-table", shown, upstreams)
+    assert text.startswith("failing4.example.com") and "0.example.com" in text and text.endswith("and 2 more")
 
 
 def tree(visit: Visit, text: str) -> Any:

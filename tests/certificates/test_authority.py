@@ -126,6 +126,15 @@ def test_an_authority_near_its_end_is_replaced_and_told(tmp_path: Path, caplog: 
     assert (tmp_path / f"{AUTHORITY_FILE}.old").read_bytes() == before  # the clock may have been wrong
 
 
+def test_an_authority_that_goes_while_the_server_runs_is_not_replaced(tmp_path: Path) -> None:
+    first = ensure(tmp_path, [], "box")
+    assert ensure(tmp_path, [], "box", running=True).fingerprint == first.fingerprint
+    (tmp_path / AUTHORITY_FILE).unlink()
+    with pytest.raises(ConfigError, match="is gone: put it back"):
+        ensure(tmp_path, [], "box", running=True)
+    assert not (tmp_path / AUTHORITY_FILE).exists()
+
+
 def test_no_authority_is_made_by_a_clock_that_cannot_be_right(tmp_path: Path) -> None:
     """It would have ended when the clock is set, and clients would have trusted it."""
     with pytest.raises(ConfigError, match="clock says 1972-01-01 00:00 UTC: set it"):

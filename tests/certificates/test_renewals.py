@@ -195,6 +195,16 @@ def test_a_second_limit_in_a_row_is_for_all_names(life: Life) -> None:
     assert len(life.store.listing()) == 6
 
 
+def test_limits_of_one_domain_touch_no_other(life: Life) -> None:
+    """Issuers limit registered domains."""
+    names = [f"{letter}.limited.example" for letter in "abc"]
+    life.start(*names, "fine.other")
+    life.issuer.failures = {name: Failed("too many", code="rateLimited", retry_after=DAY) for name in names}
+    life.look()
+    assert life.store.covers("fine.other")
+    assert not any(map(life.store.covers, names))
+
+
 def test_a_restart_tries_again_what_was_put_off_but_a_crash_loop_does_not(life: Life) -> None:
     life.start(A, methods=("http-01",))
     life.issuer.failures[A] = Failed("not found")

@@ -364,6 +364,21 @@ def test_a_configuration_that_is_no_good(server: Machine, tmp_path: Path) -> Non
     assert files_in(server.tree) == before
 
 
+def test_a_configuration_for_something_else(server: Machine, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('command = "client"\nurl = "wss://a.example"\nupstream = ["http://127.0.0.1:3000"]\n')
+    told = server.install("server", "--config", mine, "--replace-config")
+    assert told.returncode == 1
+    assert "this configuration is for sluice client, and not for a server" in told.stderr
+
+
+def test_somebody_elses_environment(tree: Path) -> None:
+    (tree / "opt" / "sluice" / "bin").mkdir(parents=True)
+    told = install(*SERVER, "--root", tree)
+    assert told.returncode == 1
+    assert "/opt/sluice was not made by this script" in told.stderr
+
+
 def test_an_update_that_fails(server: Machine, tmp_path: Path) -> None:
     before = files_in(server.tree)
     broken = tmp_path / "sluice_appliance-0.2.0-py3-none-any.whl"

@@ -227,3 +227,14 @@ def test_strangers_of_one_address_leave_room_for_others() -> None:
         strangers.leave(address)
     assert strangers._open == 0
     assert not strangers._of
+
+
+def test_who_guesses_is_named_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    guard = TokenGuard("right", clock=lambda: now, sleep=lambda seconds: None)
+    for _ in range(2):
+        for _ in range(100):
+            assert not guard.admit("192.0.2.1", "Bearer wrong")
+        now += 60
+    assert caplog.text.count("192.0.2.1 has sent 10 wrong tokens within a minute") == 2
+    assert "Bearer" not in caplog.text

@@ -75,10 +75,12 @@ def _body(record: Record, data: Any) -> bytes:
         text = masking.json_again(text, body.text)
     elif body.kind == "form":
         text = masking.parameters_again(text, body.text)
+    charset = body.charset if body.kind != "none" else "utf-8"
     try:
-        return text.encode(body.charset if body.kind != "none" else "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return text.encode("utf-8", "replace")
+        return text.encode(charset)
+    except UnicodeEncodeError as error:
+        letter = text[error.start]
+        raise Problem(400, f"body: {letter!r} is not in {charset}, which its Content-Type says") from None
 
 
 def _as_it_was(record: Record) -> bytes:

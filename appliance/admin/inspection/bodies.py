@@ -40,6 +40,8 @@ def view(part: Part, reveal: bool) -> dict[str, object]:
 
 
 def _shown(body: Body, reveal: bool) -> tuple[str | None, list[list[str]] | None]:
+    if body.kind == "image" and "svg" in body.content_type.lower():
+        return body.text, None  # a picture in letters
     if not body.is_text:
         return None, None
     if body.kind == "multipart":

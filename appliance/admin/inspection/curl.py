@@ -8,7 +8,7 @@ import shlex
 from appliance.admin.inspection import masking, shell_words
 from appliance.admin.inspection.copies import Copy, copy_of
 from appliance.admin.inspection.detail import headers
-from appliance.tunnel.inspector.record import Record
+from appliance.tunnel.inspector.record import WEBSOCKET, Record
 from appliance.wire.http1 import TOKEN
 
 # What curl makes itself, and what the edge adds.
@@ -23,6 +23,8 @@ def curl(record: Record, reveal: bool) -> str:
     """Several lines; a body that is no plain text comes by a pipe."""
     copy = copy_of(record.request, reveal)
     words = ["curl --path-as-is --globoff --include"]
+    if record.kind == WEBSOCKET:
+        words += ["--http1.1 --no-buffer", "--header 'Connection: Upgrade'", "--header 'Upgrade: websocket'"]
     if record.method == "HEAD":
         words.append("--head")
     elif record.method != ("POST" if copy.data else "GET"):
@@ -70,7 +72,7 @@ def _body(copy: Copy, names: set[str]) -> tuple[str, list[str]]:
 
 def _remarks(record: Record, copy: Copy) -> str:
     remarks = ""
-    if record.request.truncated:
+    if record.request.truncated and record.kind != WEBSOCKET:  # whose messages no command can send
         remarks += f"# Of the body, {len(record.request.body)} of {record.request.size} bytes were recorded.\n"
     if copy.withheld:
         remarks += "# The body cannot be decoded here and may hold secrets: a placeholder stands for it.\n"

@@ -17,7 +17,7 @@ PIECE = 200  # letters of a word in one line: at most four bytes each, or as man
 MOST_TEXT = 64 * 1024  # bytes; a system's limit for one word is 128 KiB (Linux)
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # categories: control, direction, halves, separators
-_octal = re.compile(rb"[^A-Za-z0-9 #&()*+,./:;<=>?@\[\]^_{|}~-]")
+_octal = re.compile(rb"\A-|[^A-Za-z0-9 #&()*+,./:;<=>?@\[\]^_{|}~-]")
 
 
 def word(text: str) -> str:

@@ -33,6 +33,10 @@ class ReplayError(ValueError):
     """It cannot be sent again; the text says why, and may be shown."""
 
 
+class Malformed(ReplayError):
+    """What was asked for is no request, whenever it is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edits:
     """What is to be different; None: as it was. Bytes, as they shall be sent: `headers` are all of the new request's,
@@ -50,16 +54,16 @@ def request_again(record: Record, edits: Edits) -> tuple[list[tuple[bytes, bytes
     method = method if edits.method is None else edits.method
     target = target if edits.path is None else edits.path
     if not _method(method) or method == b"CONNECT":
-        raise ReplayError("the method is not one that can be sent")
+        raise Malformed("the method is not one that can be sent")
     if not _target(target) and not (target == b"*" and method == b"OPTIONS"):
-        raise ReplayError("the path must begin with / and have no spaces, # or control characters")
+        raise Malformed("the path must begin with / and have no spaces, # or control characters")
     fields = record.request.fields if edits.headers is None else list(edits.headers)
     for name, value in fields:
         if not _name(name) or not _value(value):
-            raise ReplayError(f"the header {name[:60].decode('latin-1')!r} is malformed, and so cannot be sent")
+            raise Malformed(f"the header {name[:60].decode('latin-1')!r} is malformed, and so cannot be sent")
     kept = [(name, value) for name, value in fields if name.lower() not in _FRAMING]
     if len(kept) > MAX_FIELDS - 8 or sum(len(name) + len(value) + 4 for name, value in kept) > MAX_HEAD_BYTES - 8192:
-        raise ReplayError("the headers are too many or too long")
+        raise Malformed("the headers are too many or too long")
     return kept, method, target, _body_of(record, edits)
 
 

@@ -15,13 +15,14 @@ from appliance.wire.messages import Finish, Refuse
 
 EARLY = "the answer came before all of the request"
 MORE = "the upstream sent more than its answer"
+ENOUGH = "the visitor left the stream of events"
 
 
 class Watch:
-    """Made when the exchange begins; `end` must be called when it is over. `why`: what went wrong, once something did.
-    None of it raises or waits."""
+    """Made when the exchange begins; `end` must be called when it is over. `why`: what went wrong, once something did;
+    `left`: that was the visitor's leaving. None of it raises or waits."""
 
-    __slots__ = ("_dialogue", "_inspector", "_reason", "_stream", "record", "why")
+    __slots__ = ("_dialogue", "_inspector", "_reason", "_stream", "left", "record", "why")
 
     def __init__(self, inspector: Inspector, record: Record, request: RequestHead, visitor: bytes) -> None:
         self._inspector = inspector
@@ -30,6 +31,7 @@ class Watch:
         self._stream: Stream | None = None
         self._reason = ""  # why the present try is none
         self.why = ""
+        self.left = False
         record.visitor = visitor.decode("ascii", "replace")
         record.method, record.path = shown(request.method), shown(request.target)
         inspector.changed(record)
@@ -89,8 +91,15 @@ class Watch:
             self._inspector.end(record, BROKEN, f"not understood: {dialogue.trouble}")
         elif dialogue.closing or (dialogue.answered and not why):
             self._inspector.end(record, DONE, MORE if dialogue.excess else "" if dialogue.asked else EARLY)
+        elif self.left and self._is_of_events():
+            self._inspector.end(record, DONE, ENOUGH)  # they have no other end
         else:
             self._inspector.end(record, BROKEN, why or "it ended before its answer did")
+
+    def _is_of_events(self) -> bool:
+        response = self.record.response
+        content_type = (response.field(b"content-type") or b"") if response is not None else b""
+        return content_type.lower().startswith(b"text/event-stream")
 
     # What the stream tells
 

@@ -51,6 +51,13 @@ def test_changes_are_kept_beside_secrets() -> None:
     assert found.path == b"/new?token=abc"
 
 
+def test_letters_that_the_charset_does_not_have() -> None:
+    original = posted([("Content-Type", "text/plain; charset=iso-8859-1")], b"caf\xe9")
+    assert edits(original, {"body": {"text": "th\u00e9"}}).body == b"th\xe9"
+    with pytest.raises(Problem, match="'\u20ac' is not in iso8859-1"):
+        edits(original, {"body": {"text": "5 \u20ac"}})
+
+
 def test_a_body_that_was_shown_decoded_is_sent_so() -> None:
     original = posted([JSON, ("Content-Encoding", "gzip")], gzip.compress(b'{"a":1}'))
     shown = detail(original, reveal=False)["request"]

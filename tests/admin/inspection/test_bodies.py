@@ -45,7 +45,8 @@ def test_kinds(content_type: str, body: bytes, kind: str) -> None:
     assert found["kind"] == kind and found["size"] == found["captured"] == len(body)
     assert (found["base64"] is not None) == (kind in ("image", "binary"))
     if found["base64"] is not None:
-        assert base64.b64decode(found["base64"]) == body and found["text"] is None
+        assert base64.b64decode(found["base64"]) == body
+        assert found["text"] == ("<svg>" if "svg" in content_type else None)
 
 
 def test_decoded_and_pretty_and_masked() -> None:

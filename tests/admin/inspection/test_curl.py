@@ -117,5 +117,22 @@ def test_no_coding_hides_a_secret(content_type: str, coding: str, body: bytes) -
         upstream.close()
 
 
+def test_a_websocket_is_asked_for() -> None:
+    upstream = Upstream()
+    try:
+        host = f"127.0.0.1:{upstream.port}"
+        headers = [("Host", host), ("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket"),
+                   ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]  # fmt: skip
+        kept = record(Inspector(), "GET", "/talk", headers, host=host.encode(), kind="websocket")
+        kept.request.size = 638
+        command = curl(kept, reveal=False)
+        assert "#" not in command
+        sent(upstream, command)
+        (got,) = upstream.requests()
+        assert got.message.all("upgrade") == ["websocket"] and got.message.all("connection") == ["Upgrade"]
+    finally:
+        upstream.close()
+
+
 def test_a_name_that_is_none_is_no_order_to_curl() -> None:
     assert "passwd" not in curl(record(Inspector(), headers=[("@/etc/passwd", "x")]), reveal=True)

@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 
 from appliance.admin.inspection import masking
 
+SECRET_HEADERS = (
+    "X-Auth", "Auth", "X-Access-Key", "Private-Key", "api_key", "X-Credential", "X-Amz-Signature", "DPoP", "Cookie2",
+    "Cf-Access-Jwt-Assertion", "X-Goog-Iap-Jwt-Assertion", "X-Session-Id",
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     "name",
@@ -29,6 +34,12 @@ from appliance.admin.inspection import masking
         "pwd",
         "jwt",
         "accessKeyId",
+        "auth",
+        "Authorization",
+        "session",
+        "session_id",
+        "sid",
+        "bearer",
     ],
 )
 def test_secret_names(name: str) -> None:
@@ -52,7 +63,14 @@ def test_names_that_are_not(name: str) -> None:
         ("X-Csrf-Token", "12", "•••• (2 characters)"),
         ("Sec-WebSocket-Key", "dGhl", "dGhl"),
         ("Referer", "https://a/b?x=1&token=abc", "https://a/b?x=1&token=•••• (3 characters)"),
-        ("Location", "/cb?code=1", "/cb?code=1"),
+        ("Location", "/cb?code=1", "/cb?code=•••• (1 characters)"),
+        ("Location", "/cb#access_token=abc&x=1", "/cb#access_token=•••• (3 characters)&x=1"),
+        ("Referer", "http://u:abc@h/;sid=abc/x", "http://u:•••• (3 characters)@h/;sid=•••• (3 characters)/x"),
+        ("X-Original-URL", "/?token=abc", "/?token=•••• (3 characters)"),
+        *((name, "abc", "•••• (3 characters)") for name in SECRET_HEADERS),
+        *((name, "abc", "abc") for name in ("Idempotency-Key", "WWW-Authenticate", "Keep-Alive", "X-Session-Count")),
+        ("Sec-WebSocket-Protocol", "a, base64url.bearer.authorization.k8s.io.abc", "•••• (44 characters)"),
+        ("Sec-WebSocket-Protocol", "graphql-ws", "graphql-ws"),
         ("Content-Type", "token/secret", "token/secret"),
     ],
 )
@@ -66,6 +84,49 @@ def test_queries_and_forms() -> None:
     assert masking.parameters("a=1&a=2&secret=3") == "a=1&a=2&secret=•••• (1 characters)"
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["a=1;token=hush", "a=1?token=hush", "token=a;hush", "redirect_uri=http%3A%2F%2Fx%2F%3Ftoken%3Dhush", "code=hush",
+     "a=http%3A%2F%2Fx%2F%3Fb%3Dhttp%253A%252F%252Fy%252F%253Fsid%253Dhush", "u=http%3A%2F%2Fx%2F%23id_token%3Dhush"],
+)  # fmt: skip
+def test_where_else_secrets_stand_in_queries(query: str) -> None:
+    shown = masking.parameters(query)
+    assert "hush" not in shown and shown.partition("=")[0] == query.partition("=")[0]
+    assert masking.parameters_again(shown, query) == query
+    assert masking.target_again(masking.target(f"/;token=hush/x?{query}"), f"/;token=hush/x?{query}").count("hush") == 2
+
+
+@pytest.mark.parametrize("query", ["a=1;b=2", "q=a%20b?c=d", "u=http%3A%2F%2Fx%2F%3Fa%3D1", "a;b", "", "%25" * 5000])
+def test_queries_without_secrets_stay(query: str) -> None:
+    assert masking.parameters(query) == query
+
+
+@pytest.mark.parametrize("piece", ["a=1;", "a=%25", "%3F%3D", "?=#", "x=%26;", ";a=1/"])
+def test_hostile_addresses_take_no_time(piece: str) -> None:
+    began = time.process_time()
+    masking.target("/" + piece * (60_000 // len(piece)))
+    masking.target("/?" + piece * (60_000 // len(piece)))
+    assert time.process_time() - began < 5
+
+
+def test_what_is_not_looked_at_is_hidden() -> None:
+    query = "a=1" + ";b=2" * 499
+    assert masking.parameters(query) == query
+    hidden = masking.parameters(query + ";c=3;token=hush")
+    assert hidden == query + ";•••• (14 characters)" and masking.parameters_again(hidden, query + ";c=3;token=hush")
+
+
+def test_what_is_within_a_secret() -> None:
+    text = '{"token": ["hush", 7, null], "secret": {"v" : "hush", "w": [{"hush2": "hush"}]}, "a": ["b", {"c": 1}]}'
+    assert json.loads(masking.json_text(text)) == {
+        "token": ["•••• (4 characters)", "•••• (1 characters)", None],
+        "secret": {"v": "•••• (4 characters)", "w": [{"hush2": "•••• (4 characters)"}]},
+        "a": ["b", {"c": 1}],
+    }
+    assert masking.json_again(masking.json_text(text), text) == text
+    assert "hush" not in masking.json_text('{"token":[["hush"],"hush"')
+
+
 def test_json() -> None:
     given_text = '{"user": "a", "password" : "x\\"y", "key":12,"token":null,"secret":{"a":"b"},"list":["password","x"]}'
     shown = json.loads(masking.json_text(given_text))
@@ -74,7 +135,7 @@ def test_json() -> None:
         "password": "•••• (4 characters)",
         "key": "•••• (2 characters)",
         "token": None,
-        "secret": {"a": "b"},
+        "secret": {"a": "•••• (1 characters)"},
         "list": ["password", "x"],
     }
 

@@ -34,7 +34,8 @@ def test_a_word_is_the_very_bytes_and_shows_no_control(text: str) -> None:
     assert read_by_shell(command) == bytes_of(text)
 
 
-@pytest.mark.parametrize("text", ["", "plain", "é".encode().decode("latin-1"), "•••• (3 characters)", "x" * 9000, "'"])
+@pytest.mark.parametrize("text", ["", "plain", "é".encode().decode("latin-1"), "•••• (3 characters)", "x" * 9000, "'",
+                                  "-\x1f", "%s\\\x01"])  # fmt: skip
 def test_words(text: str) -> None:
     assert read_by_shell(word(text)) == bytes_of(text)
     assert max(map(len, word(text).splitlines())) <= LONGEST_LINE

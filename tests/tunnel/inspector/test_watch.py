@@ -110,6 +110,23 @@ def test_ends(scene: Scene, events: list[Any], state: tuple[str, str]) -> None:
     assert (record.state, record.why) == state
 
 
+@pytest.mark.parametrize(
+    ("content_type", "left", "state"),
+    [
+        (b"text/event-stream; charset=utf-8", True, (DONE, "the visitor left the stream of events")),
+        (b"text/event-stream", False, (BROKEN, "the client was lost")),
+        (b"text/plain", True, (BROKEN, "the visitor has left")),
+    ],
+)
+def test_a_stream_of_events_ends_by_leaving(
+    scene: Scene, content_type: bytes, left: bool, state: tuple[str, str]
+) -> None:
+    scene.hear(GET, (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: " + content_type + b"\r\n\r\n",))
+    scene.watch.why, scene.watch.left = "the visitor has left" if left else "the client was lost", left
+    scene.watch.end()
+    assert (scene.record.state, scene.record.why) == state
+
+
 def test_the_visitor_leaves_although_the_answer_is_there(scene: Scene) -> None:
     record = scene.hear(GET, (OK,))
     scene.watch.why = "the visitor has left"

@@ -95,7 +95,7 @@ function nameCell() {
   };
 }
 
-function upstreamsCell() {
+export function upstreamsCell() {
   const element = h("div.stack");
   return {
     element,
@@ -106,13 +106,16 @@ function upstreamsCell() {
       const more = client.upstreams.length - SHOWN_UPSTREAMS;
       replace(
         element,
-        client.upstreams.slice(0, SHOWN_UPSTREAMS).map(upstreamLine),
+        failingFirst(client.upstreams).slice(0, SHOWN_UPSTREAMS).map(upstreamLine),
         more > 0 ? h("span.sub", `and ${count(more)} more`) : null,
         client.upstreams.length ? null : h("span.sub", "nothing"),
       );
     },
   };
 }
+
+const failingFirst = (upstreams) =>
+  upstreams.toSorted((one, other) => (other.state === "failing") - (one.state === "failing"));
 
 export const offerWords = (offer) => (offer && offer !== "*" ? offer : "every name");
 const STATES = { up: "up", failing: "failing" };

@@ -60,6 +60,7 @@ function content(message) {
   const kind = ["ping", "pong", "close", "binary"].includes(message.kind)
     ? badge(message.kind, message.kind === "close" ? "warn" : "quiet")
     : null;
+  if (message.kind === "close" && message.base64) return h("div.what", kind, h("pre", closeWords(message.base64)));
   if (message.text === null || message.text === undefined)
     return h("div.what", kind, message.base64 ? h("pre", hex(message.base64)) : null);
   return h(
@@ -71,6 +72,30 @@ function content(message) {
       message.truncated ? h("span.sub", " … cut") : null,
     ),
   );
+}
+
+// RFC 6455 7.4.1, and the registry that it began.
+const CLOSE_CODES = {
+  1000: "normal",
+  1001: "going away",
+  1002: "protocol error",
+  1003: "unsupported data",
+  1007: "not the data it says",
+  1008: "against the policy",
+  1009: "too big",
+  1010: "extension missing",
+  1011: "error of the server",
+  1012: "restart",
+  1013: "try again later",
+};
+
+/** The code with its name, and the reason. */
+export function closeWords(base64) {
+  const data = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  if (data.length < 2) return hex(base64);
+  const code = data[0] * 256 + data[1];
+  const reason = new TextDecoder().decode(data.subarray(2));
+  return [code, CLOSE_CODES[code] ? ` (${CLOSE_CODES[code]})` : "", reason ? `: ${reason}` : ""].join("");
 }
 
 function hex(base64) {

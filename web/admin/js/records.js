@@ -107,4 +107,4 @@ export function statusClass(record) {
 }
 
 export const statusWords = (record) =>
-  record.status ? String(record.status) : record.state === "broken" ? "cut" : "…";
+  record.status ? `${record.status}${record.state === "broken" ? " cut" : ""}` : record.state === "broken" ? "cut" : "…";

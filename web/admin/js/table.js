@@ -1,7 +1,7 @@
 // A table with a search box, sorting, and at most so many rows at a time: the rest is a button away.
 
 import { h, keyed, newId, replace, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { button } from "./parts.js";
 
@@ -13,6 +13,9 @@ const ROWS_A_FRAME = 20; // new rows are made in portions, so that no task takes
  * columns: [{key, label, sort?(item): value, align?: "end", width?, make(): {element, fill(item)}}]
  * The roles are written out, since on a phone rows are laid out as cards, and tables lose theirs by that.
  */
+/** "1 client", "2 clients": `what` is the plural. */
+export const counted = (many, what) => plural(many, what.slice(0, -1), what);
+
 export class Table {
   #items = [];
   #columns;
@@ -138,7 +141,7 @@ export class Table {
   #summary(found) {
     const all = this.#items.length;
     const { what } = this.#options;
-    setText(this.tally, found === all ? `${count(all)} ${what}` : `${count(found)} of ${count(all)} ${what}`);
+    setText(this.tally, found === all ? counted(all, what) : `${count(found)} of ${counted(all, what)}`);
     this.table.hidden = found === 0;
     this.bar.hidden = all === 0;
     const more = Math.min(found, MOST_ROWS) - this.#limit;
