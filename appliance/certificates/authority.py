@@ -62,8 +62,8 @@ def ensure(
         keyfile.check_directory(directory)
         if running and not (directory / AUTHORITY_FILE).exists():
             raise ConfigError(
-                f"{directory / AUTHORITY_FILE} is gone: put it back; without it the next start makes another one, which "
-                "clients have to trust anew"
+                f"{directory / AUTHORITY_FILE} is gone: put it back; without it the next start makes another one, "
+                "which clients have to trust anew"
             )
         # Reading needs no lock, since files are replaced whole: a read-only directory with good files serves.
         found = _find(directory, wanted, now)
