@@ -706,10 +706,17 @@ start_roles() {
         [ "$sockets_changed" = 0 ] || systemctl stop $names
         # Otherwise they stay open meanwhile: who comes during a restart waits, and is not refused.
         for name in $names; do
-            case $name in *.socket) systemctl start "$name" || return 1 ;; esac
+            case $name in *.socket) open_socket "$name" || return 1 ;; esac
         done
         systemctl restart "sluice-$each.service" || return 1
     done
+}
+
+open_socket() {
+    systemctl start "$1" 2>/dev/null || {
+        note "$1 cannot listen at $(sed -n 's/^ListenStream=//p' "$units/$1"): has another program that port? \`ss -ltnp\`"
+        return 1
+    }
 }
 
 is_well() {

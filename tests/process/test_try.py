@@ -59,6 +59,7 @@ def test_once(tmp_path: Path) -> None:
     assert "This page came through the tunnel." in script.output
     for address in (
         r"Tunnel:\s+http://127",
+        r"Admin:\s+https://127\S+/\n",
         r"Status:\s+https://127\S+/status",
         r"Metrics:\s+https://127\S+/metrics",
         r"--ca-fingerprint [0-9a-f]{64}\n",
