@@ -685,7 +685,7 @@ make_authority() {
     [ -z "$(setting server tls-cert)$(setting server auto-tls-path)$tree" ] || return 0
     [ "$(id -u)" = 0 ] && [ ! -h "$state" ] && [ ! -e "$state/authority.pem" ] || return 0
     setpriv --reuid=sluice --regid=sluice --clear-groups "$program/bin/python" -I - "$state" \
-        "$(setting server auto-tls-san)" <<'END' >"$work/authority.log" 2>&1 || note "it makes its authority when it starts"
+        "$(setting server auto-tls-san)" <<'END' >"$work/authority.log" 2>&1 || : # it is made at the start, too
 import socket, sys
 from pathlib import Path
 from appliance.certificates.authority import ensure
@@ -714,7 +714,7 @@ start_roles() {
 
 open_socket() {
     systemctl start "$1" 2>/dev/null || {
-        note "$1 cannot listen at $(sed -n 's/^ListenStream=//p' "$units/$1"): has another program that port? \`ss -ltnp\`"
+        note "$1 cannot listen at $(sed -n 's/^ListenStream=//p' "$units/$1"): has another program that? \`ss -ltnp\`"
         return 1
     }
 }
