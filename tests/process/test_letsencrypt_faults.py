@@ -72,19 +72,20 @@ def test_a_name_that_leads_elsewhere_touches_no_other(start: Start, pebble: Pebb
 
 
 def test_a_limit_is_respected(start: Start, proxy: AcmeProxy) -> None:
+    names = (A, "b.example.org", C)  # of two registered domains, which is what issuers limit
     proxy.limit(NEW_ORDER, 3600)
-    site = start(A, B, C, url=proxy.url)
+    site = start(*names, url=proxy.url)
     site.said("too much was asked (rateLimited); next try at")
     site.said("no certificates for now: ")  # after the second refusal nobody asks for the third name
     assert proxy.count(NEW_ORDER) == 2
     site.close()
     for clock in ("", "+50m"):
-        again = start(A, B, C, url=proxy.url, clock=clock)
+        again = start(*names, url=proxy.url, clock=clock)
         again.close()
         assert again.orders() == 0
     proxy.refusals.clear()
-    site = start(A, B, C, url=proxy.url, clock="+70m")
-    for name in (A, B, C):
+    site = start(*names, url=proxy.url, clock="+70m")
+    for name in names:
         site.served(name)
 
 
