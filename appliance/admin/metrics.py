@@ -165,6 +165,13 @@ def _requests(http: HttpCounters) -> Iterator[Metric]:
     )
     seconds.samples = _paced(http.series, _duration_samples)
     yield seconds
+    waits = HistogramMetricFamily(
+        "sluice_http_first_byte_seconds",
+        "How long answers took to begin, from the end of the request.",
+        labels=["host"],
+    )
+    waits.samples = _paced(http.waits, _wait_samples)
+    yield waits
 
 
 def _ports(tcp: TcpCounters) -> Iterator[Metric]:
@@ -205,7 +212,14 @@ def _count_samples(key: SeriesKey, row: Series) -> Iterator[Sample]:
 
 
 def _duration_samples(key: SeriesKey, row: Series) -> Iterator[Sample]:
-    name, labels = "http_dataplane_request_duration_seconds", _labels(key)
+    return _histogram("http_dataplane_request_duration_seconds", _labels(key), row)
+
+
+def _wait_samples(host: str, row: Series) -> Iterator[Sample]:
+    return _histogram("sluice_http_first_byte_seconds", {"host": host}, row)
+
+
+def _histogram(name: str, labels: dict[str, str], row: Series) -> Iterator[Sample]:
     # Copied first: the row must not grow between its buckets and its count.
     *counts, seconds = row
     totals = list(accumulate(counts))

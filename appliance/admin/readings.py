@@ -20,7 +20,8 @@ NO_BUCKETS = (0.0,) * (len(BUCKETS) + 1)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Sums since the start, and what is there now. `buckets`: requests by duration, as tunnel.counters has them."""
+    """Sums since the start, and what is there now. `buckets`: requests by how long their answers took to begin, as
+    tunnel.counters has them."""
 
     requests: float = 0
     errors: float = 0
@@ -37,18 +38,18 @@ class Reading:
 
 def read(state: ServerState) -> Reading:
     http, tcp = state.http, state.tcp
-    buckets = _sums(http.series.values())
+    requests = _sums(http.series.values())
     errors = _sums([row for (_, _, code), row in http.series.items() if code >= ERRORS_FROM])
     sessions = state.sessions()
     doors, router = state.doors, state.router
     ports = tcp.ports.values()
     live_in, live_out = doors.under_way() if doors is not None else (0, 0)
     return Reading(
-        requests=sum(buckets),
+        requests=sum(requests),
         errors=sum(errors),
         bytes_in=http.bytes_in + sum(port.bytes_in for port in ports) + live_in,
         bytes_out=http.bytes_out + sum(port.bytes_out for port in ports) + live_out,
-        buckets=buckets,
+        buckets=_sums(http.waits.values()),
         clients=len(sessions),
         names=sum(1 for route in router.routes() if route.members) if router is not None else 0,
         ports=len(doors.open_ports) if doors is not None else 0,
@@ -81,7 +82,10 @@ def quantile(share: float, buckets: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class NameReading:
-    """`total`: requests since the start; the rest is of the last minute, None where there was no request."""
+    """`total`: requests since the start; the rest is of the last minute, None where there was no request.
+
+    `p95_seconds`: until the answer began.
+    """
 
     total: int
     per_second: float
@@ -92,43 +96,57 @@ class NameReading:
 NOTHING = NameReading(0, 0.0, None, None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """`counts`, `waits`: as the counters had them at that time, by series and by host."""
+
+    at: float
+    counts: dict[SeriesKey, float]
+    waits: dict[str, tuple[float, ...]]
+
+
 class NameReadings:
     """`note` is to be called now and then: it keeps the table as it was half a minute to a minute ago."""
 
     def __init__(self, http: HttpCounters, clock: Callable[[], float] = time.monotonic) -> None:
         self._http = http
         self._clock = clock
-        self._kept: deque[tuple[float, dict[SeriesKey, tuple[float, ...]]]] = deque([(clock(), {})], maxlen=2)
+        self._kept: deque[_Kept] = deque([_Kept(clock(), {}, {})], maxlen=2)
 
     def note(self) -> None:
         now = self._clock()
-        if now - self._kept[-1][0] >= SNAPSHOT_SECONDS:
-            self._kept.append((now, {key: tuple(row) for key, row in self._http.series.items()}))
+        if now - self._kept[-1].at >= SNAPSHOT_SECONDS:
+            counts = {key: sum(row[:-1]) for key, row in self._http.series.items()}
+            self._kept.append(_Kept(now, counts, {host: tuple(row) for host, row in self._http.waits.items()}))
 
     def by_name(self) -> dict[str, NameReading]:
         """By the name as it is shown."""
-        began, before = self._kept[0]
-        seconds = max(1.0, self._clock() - began)
+        kept = self._kept[0]
+        seconds = max(1.0, self._clock() - kept.at)
         totals: dict[str, float] = defaultdict(float)
+        recent: dict[str, float] = defaultdict(float)
         errors: dict[str, float] = defaultdict(float)
-        recent: dict[str, list[float]] = {}
         for key, row in self._http.series.items():
             host, _, code = key
-            old = before.get(key)
-            counts = row[:-1]
-            totals[host] += sum(counts)
-            if old is not None:
-                counts = [new - former for new, former in zip(counts, old, strict=False)]
-            count = sum(counts)
-            if count:
-                sums = recent.get(host)
-                recent[host] = counts if sums is None else [a + b for a, b in zip(sums, counts, strict=True)]
-                errors[host] += count if code >= ERRORS_FROM else 0
-        return {host: _name_reading(total, recent.get(host), errors[host], seconds) for host, total in totals.items()}
+            count = sum(row[:-1])
+            totals[host] += count
+            count -= kept.counts.get(key, 0)
+            recent[host] += count
+            errors[host] += count if code >= ERRORS_FROM else 0
+        return {
+            host: _name_reading(total, recent[host], errors[host], self._recent_waits(host, kept), seconds)
+            for host, total in totals.items()
+        }
+
+    def _recent_waits(self, host: str, kept: _Kept) -> list[float]:
+        waits = self._http.waits.get(host)
+        if waits is None:
+            return []
+        old = kept.waits.get(host)
+        return waits[:-1] if old is None else [new - former for new, former in zip(waits[:-1], old, strict=False)]
 
 
-def _name_reading(total: float, recent: list[float] | None, errors: float, seconds: float) -> NameReading:
-    if recent is None:
+def _name_reading(total: float, recent: float, errors: float, waits: list[float], seconds: float) -> NameReading:
+    if not recent:
         return NameReading(int(total), 0.0, None, None)
-    count = sum(recent)
-    return NameReading(int(total), count / seconds, errors / count, quantile(0.95, recent))
+    return NameReading(int(total), recent / seconds, errors / recent, quantile(0.95, waits))

@@ -14,6 +14,7 @@ from appliance.server.answer import Answer, Truncated
 from appliance.server.upload import Upload
 from appliance.transport.connection import Connection, PeerLeft, TimedOut
 from appliance.transport.stream import Stream
+from appliance.tunnel.counters import UNKNOWN_HOST
 from appliance.tunnel.inspector.dialogue import shown
 from appliance.tunnel.inspector.store import ALL
 from appliance.tunnel.inspector.watch import Watch
@@ -65,7 +66,7 @@ class Unanswered(Exception):
 class Exchange:
     """`run` does it all, and says whether the visitor's connection can carry another request."""
 
-    __slots__ = ("_began", "_connection", "_request", "_request_id", "_upload", "_visitor", "watch")
+    __slots__ = ("_answered", "_began", "_connection", "_request", "_request_id", "_upload", "_visitor", "watch")
 
     def __init__(self, visitor: Visitor, request: RequestHead) -> None:
         """Raises HeadError for a body that is malformed from its first chunk."""
@@ -73,6 +74,7 @@ class Exchange:
         self._connection: Connection = visitor.connection
         self._request = request
         self._began = time.monotonic()
+        self._answered = 0.0  # when the answer began
         self._upload = Upload(visitor, request) if request.length else None
         self._request_id = visitor.next_request_id()
         self.watch: Watch | None = None  # the inspector's, where it looks
@@ -85,13 +87,14 @@ class Exchange:
             self._inspect(route)
         if route is None:
             self._visitor.front.counters.refuse("unknown name")
-            return self._answer(404, "No service is known under this name.", "unknown")
+            return self._answer(404, "No service is known under this name.", UNKNOWN_HOST)
         if self._request.forwarded and has_passed(self._request, LOOP_ID):
             self._visitor.front.counters.refuse("loop")
             return self._answer(508, LEADS_BACK, route.pattern)
         status = VISITOR_LEFT
         try:
             answer = self._find_answer(route)
+            self._answered = time.monotonic()
             status = answer.response.status
             if status == 101:
                 self._count(route.pattern, status)  # now: what follows may last for days
@@ -116,7 +119,15 @@ class Exchange:
 
     def _count(self, host: str, status: int) -> None:
         method = _METHOD_NAMES.get(self._request.method, "OTHER")
-        self._visitor.front.counters.observe(host, method, status, time.monotonic() - self._began)
+        now = time.monotonic()
+        began = self._began
+        upload = self._upload
+        wait: float | None = None
+        if host != UNKNOWN_HOST:
+            # What the visitor takes to send its body is nobody's delay but its own.
+            sent = began if upload is None else max(began, upload.ended_at)
+            wait = max(0.0, (self._answered or now) - sent)
+        self._visitor.front.counters.observe(host, method, status, now - began, wait)
 
     # For the inspector
 

@@ -13,7 +13,7 @@ from appliance.server.http_front import HttpFront
 from appliance.server.visitor import Visitor
 from appliance.transport.clock import date_now
 from appliance.transport.listener import Capacity
-from appliance.tunnel.counters import HttpCounters
+from appliance.tunnel.counters import UNKNOWN_HOST, HttpCounters
 from appliance.tunnel.router import Router
 from appliance.wire.http1 import RequestHead
 
@@ -62,7 +62,7 @@ class PlainVisitor(Visitor):
         """Answer, and end the connection: the visitor goes to another one. An upload is heard out, not read."""
         route = self.front.router.find(request.host)
         method = request.method.decode() if request.method in (b"GET", b"HEAD", b"POST") else "OTHER"
-        self.front.counters.observe(route.pattern if route else "unknown", method, status, 0.0)
+        self.front.counters.observe(route.pattern if route else UNKNOWN_HOST, method, status, 0.0)
         lines = [
             b"HTTP/1.1 %d %b" % (status, reason),
             b"Date: " + date_now(),

@@ -24,7 +24,8 @@ class Upload:
 
     `first`: what is there already, framed for the upstream: it goes with the head. `complete`: all has been read from
     the visitor (and sent, once started). `repeatable`: `first` is all that was taken from the visitor; it grows until
-    that would be too much. `broken`: the visitor left before its end; `malformed`: what was wrong with its chunks.
+    that would be too much. `ended_at`: when the last byte was sent, of a body that did not come with its head (by
+    time.monotonic(), else 0). `broken`: the visitor left before its end; `malformed`: what was wrong with its chunks.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Upload:
         "_visitor",
         "broken",
         "complete",
+        "ended_at",
         "first",
         "malformed",
         "repeatable",
@@ -51,6 +53,7 @@ class Upload:
         self.broken = False
         self.malformed = ""
         self.first = b""
+        self.ended_at = 0.0
         buffer = visitor.buffer
         if request.length == CHUNKED:
             self._decoder = ChunkedDecoder()
@@ -92,6 +95,7 @@ class Upload:
             else:
                 self._carry_chunks(stream)
             self.complete = True
+            self.ended_at = time.monotonic()
             self._extend(stream)
         except ChunkedError as error:
             self.malformed = str(error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from appliance.server import pages
 from appliance.server.exchange import Exchange
 from appliance.transport.connection import Connection, PeerLeft, TimedOut
+from appliance.tunnel.counters import UNKNOWN_HOST
 from appliance.wire.http1 import HeadError, RequestHead, parse_request
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class Visitor:
     def _refuse(self, error: HeadError) -> None:
         """Answer a head that was not understood, and end the connection: where the next one begins is unknown."""
         self.front.counters.refuse("malformed request")
-        self.front.counters.observe("unknown", "OTHER", error.status, 0.0)
+        self.front.counters.observe(UNKNOWN_HOST, "OTHER", error.status, 0.0)
         self.turn_away(error.status, error.reason)
 
     def turn_away(self, status: int, text: str, stamp: bytes | None = None) -> None:

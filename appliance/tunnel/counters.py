@@ -13,6 +13,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 OTHER_METHOD = "OTHER"
 DEFAULT_HOST = "*"
+UNKNOWN_HOST = "unknown"  # names that no client offers: visitors make them up
 
 # Each series is 19 lines of a scrape. Further ones are summed up under OVERFLOW_HOST by class of code.
 MAX_SERIES = 2000
@@ -27,6 +28,8 @@ OTHER_PATH = "other"
 SeriesKey = tuple[str, str, int]
 # How many requests fell into each of BUCKETS, how many took longer, and the sum of their seconds.
 Series = list[float]
+# Names whose answers' beginnings are told apart; those of further ones are summed up under OVERFLOW_HOST.
+MAX_WAITS = 2000
 
 
 class HttpCounters:
@@ -34,35 +37,53 @@ class HttpCounters:
 
     __slots__ = (
         "_rows",
+        "_waits",
         "bytes_in",
         "bytes_out",
         "connections_open",
         "connections_total",
         "refused",
         "series",
+        "waits",
     )
 
     def __init__(self) -> None:
         self.series: dict[SeriesKey, Series] = {}
         # The same lists, under what `observe` is called with as well: the default host comes as "".
         self._rows: dict[SeriesKey, Series] = {}
+        # By host: how long answers took to begin. An event stream or a download lasts, and is not slow for that.
+        self.waits: dict[str, Series] = {}
+        self._waits: dict[str, Series] = {}
         self.bytes_in = 0  # from visitors to upstreams
         self.bytes_out = 0
         self.connections_open = 0
         self.connections_total = 0
         self.refused: dict[str, int] = {}
 
-    def observe(self, host: str, method: str, code: int, seconds: float) -> None:
-        """Count one request. ``host`` is an advertised pattern ("" for the default one) or a fixed word."""
+    def observe(self, host: str, method: str, code: int, seconds: float, wait: float | None = None) -> None:
+        """Count one request. ``host`` is an advertised pattern ("" for the default one) or a fixed word; ``seconds``
+        it took in all, ``wait`` until its answer began: None where no upstream was asked."""
         row = self._rows.get((host, method, code))
         if row is None:
             row = self._open(host, method, code)
         row[bisect_left(BUCKETS, seconds)] += 1
         row[-1] += seconds
+        if wait is not None:
+            row = self._waits.get(host)
+            if row is None:
+                row = self._open_wait(host)
+            row[bisect_left(BUCKETS, wait)] += 1
+            row[-1] += wait
 
     def refuse(self, reason: str) -> None:
         """Count one visitor turned away; ``reason`` is one of the edge's own few words."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _open_wait(self, host: str) -> Series:
+        if host not in self.waits and len(self.waits) >= MAX_WAITS:
+            return self.waits.setdefault(OVERFLOW_HOST, _new_series())
+        row = self._waits[host] = self.waits.setdefault(host or DEFAULT_HOST, _new_series())
+        return row
 
     def _open(self, host: str, method: str, code: int) -> Series:
         known = method in METHODS or method == OTHER_METHOD

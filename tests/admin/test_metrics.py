@@ -44,7 +44,7 @@ def busy(state: Any, session: Any) -> Any:
     """A state with something in every number."""
     state.connected = [session, session]
     for seconds in (0.0005, 0.003, 0.003, 100.0):
-        state.http.observe("example.com", "GET", 200, seconds)
+        state.http.observe("example.com", "GET", 200, seconds, 0.0005)
     state.http.observe("", "BREW", 502, 0.25)
     state.http.bytes_in, state.http.bytes_out = 1000, 5000
     state.http.connections_open, state.http.connections_total = 3, 40
@@ -100,6 +100,14 @@ def test_the_histogram_is_cumulative_and_agrees_with_the_counter(busy: Any, auth
     assert value(found, name + "_bucket", le="+Inf", **labels) == 4
     assert value(found, name + "_count", **labels) == 4
     assert value(found, name + "_sum", **labels) == pytest.approx(100.0065)
+
+
+def test_answers_that_begin_soon_are_not_slow_for_lasting_long(busy: Any, authorized: FlaskClient) -> None:
+    found = samples(authorized)
+    name = "sluice_http_first_byte_seconds"
+    assert value(found, name + "_bucket", host="example.com", le="0.001") == 4
+    assert value(found, name + "_count", host="example.com") == 4
+    assert value(found, name + "_sum", host="example.com") == pytest.approx(0.002)
 
 
 def test_process_platform_and_collector_are_there(authorized: FlaskClient) -> None:

@@ -20,10 +20,11 @@ def test_nothing_yet(state: Any) -> None:
 
 
 def test_sums(state: Any, session: Any) -> None:
-    state.http.observe("a", "GET", 200, 0.004)
-    state.http.observe("b", "GET", 502, 0.2)
-    state.http.observe("b", "POST", 404, 100.0)
-    state.http.observe("b", "GET", 499, 0.2)
+    state.http.observe("a", "GET", 200, 0.004, 0.002)
+    state.http.observe("b", "GET", 502, 0.2, 0.2)
+    state.http.observe("b", "POST", 404, 100.0, 100.0)
+    state.http.observe("b", "GET", 499, 200.0, 0.2)
+    state.http.observe("unknown", "GET", 404, 0.2)
     state.http.bytes_in, state.http.bytes_out, state.http.connections_open = 10, 20, 3
     port = state.tcp.port(22)
     port.bytes_in, port.bytes_out, port.open = 1, 2, 4
@@ -37,7 +38,7 @@ def test_sums(state: Any, session: Any) -> None:
     state.doors = Doors()
     state.connected = [session]
     reading = read(state)
-    assert (reading.requests, reading.errors) == (4, 1), "what a visitor did wrong is no error"
+    assert (reading.requests, reading.errors) == (5, 1), "what a visitor did wrong is no error"
     assert sum(reading.buckets) == 4 and reading.buckets[-1] == 1
     assert (reading.bytes_in, reading.bytes_out, reading.connections) == (111, 222, 7)
     assert (reading.clients, reading.ports, reading.streams_idle, reading.streams_used) == (1, 2, 8, 2)
@@ -73,8 +74,8 @@ def test_names_of_the_last_minute() -> None:
         names.note()
     found = names.by_name()["a.example.com"]
     assert (found.total, found.per_second, found.error_rate, found.p95_seconds) == (30, 0.0, None, None)
-    http.observe("a.example.com", "GET", 200, 0.01)
-    http.observe("a.example.com", "GET", 500, 0.01)
+    http.observe("a.example.com", "GET", 200, 0.01, 0.01)
+    http.observe("a.example.com", "GET", 500, 0.01, 0.01)
     http.observe("", "GET", 200, 0.01)
     found = names.by_name()["a.example.com"]
     assert found.total == 32 and found.error_rate == 0.5 and found.p95_seconds is not None

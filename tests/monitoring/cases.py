@@ -111,7 +111,7 @@ def _visitors() -> list[Case]:
 
     def took(bound: str) -> str:
         suffix = "count" if bound == "count" else f'bucket{{le="{bound}"}}'
-        name = "http_dataplane_request_duration_seconds_" + suffix
+        name = "sluice_http_first_byte_seconds_" + suffix
         return name.replace("}", ',host="app"}') if "{" in name else name + '{host="app"}'
 
     def durations(within: int, within_a_minute: int, all_of_them: int) -> dict[str, str]:
@@ -121,7 +121,7 @@ def _visitors() -> list[Case]:
     once, seldom = "0x9 1x20", " ".join(str(minute // 2) for minute in range(30))
     host = {"host": "app"}
     errors = Firing(host, f"10% of requests for app fail at {AT}")
-    slow = Firing(host, "20% of the requests for app take longer than 2.5 s")
+    slow = Firing(host, "20% of the answers for app take longer than 2.5 s to begin")
     missed = Firing({}, f"Clients of {AT} do not reach 2 of their upstreams")
     return [
         Case("SluiceErrorRate", "one in ten", {answered("200"): "0+90x30", answered("502"): "0+10x30"}, 20, (errors,)),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.tunnel import counters
-from appliance.tunnel.counters import BUCKETS, ControlCounters, HttpCounters
+from appliance.tunnel.counters import BUCKETS, MAX_WAITS, OVERFLOW_HOST, ControlCounters, HttpCounters
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,26 @@ def test_control_paths_that_are_not_ours_are_one() -> None:
         ("/connect", 401): 1,
         ("/status", 200): 1,
     }
+
+
+def test_how_long_answers_took_to_begin_is_kept_by_name() -> None:
+    counters = HttpCounters()
+    counters.observe("a.example", "GET", 200, 30.0, 0.002)
+    counters.observe("a.example", "POST", 500, 0.2, 0.2)
+    counters.observe("", "GET", 200, 0.1, 0.1)
+    counters.observe("*", "GET", 200, 0.1, 0.1)
+    counters.observe("unknown", "GET", 404, 0.1)
+    assert counters.waits.keys() == {"a.example", "*"}
+    row = counters.waits["a.example"]
+    assert (sum(row[:-1]), row[-1]) == (2, pytest.approx(0.202))
+    assert row[BUCKETS.index(0.0025)] == 1
+    assert sum(counters.waits["*"][:-1]) == 2
+
+
+def test_names_with_waits_have_a_limit_and_none_is_lost() -> None:
+    counters = HttpCounters()
+    for number in range(MAX_WAITS + 50):
+        counters.observe(f"{number}.example", "GET", 200, 0.1, 0.1)
+    assert len(counters.waits) == MAX_WAITS + 1
+    assert sum(counters.waits[OVERFLOW_HOST][:-1]) == 50
+    assert sum(sum(row[:-1]) for row in counters.waits.values()) == MAX_WAITS + 50

@@ -19,6 +19,7 @@ const CHARTS = [
   },
   {
     title: "Latency",
+    note: "until the answer begins",
     unit: duration,
     lines: [
       ["p50", "median", 1],
@@ -123,7 +124,7 @@ export class Charts {
     const place = h("div.plot", { role: "img", "aria-label": `${chart.title}: no numbers yet` });
     const plot = new uPlot(this.#options(chart), [[], ...chart.lines.map(() => [])], place);
     this.#plots.push({ chart, plot, place, values });
-    return h("section.card.chart", h("div.chart-head", h("h3", chart.title), legend), place);
+    return h("section.card.chart", h("div.chart-head", h("h3", chart.title, chart.note ? h("span.note", ` ${chart.note}`) : null), legend), place);
   }
 
   #options(chart) {
