@@ -193,6 +193,7 @@ check_arguments() {
 
 check_files() {
     if [ -n "$token_file" ]; then
+        [ ! -d "$token_file" ] || wrong "--token-file $token_file is a directory: the file in it is wanted"
         [ -r "$token_file" ] || wrong "--token-file $token_file cannot be read"
         [ -n "$(tr -d '[:space:]' <"$token_file")" ] || wrong "--token-file $token_file is empty"
     fi
@@ -251,24 +252,24 @@ check_system() {
     problem=
     case $machine in
         amd64 | arm64 | x86_64 | aarch64) ;;
-        *) problem="$machine: 64-bit systems are, x86-64 and ARM" ;;
+        *) problem="$machine is not supported: 64-bit systems are, x86-64 and ARM" ;;
     esac
     case $system-$number in
         debian-12 | debian-13 | ubuntu-22.04 | ubuntu-24.04) ;;
         *)
-            problem="${system:-an unknown system} ${number:-without a release number}: Debian 12 and 13,"
-            problem="$problem Ubuntu 22.04 and 24.04, Raspberry Pi OS 64-bit are"
+            problem="${system:-an unknown system} ${number:-without a release number} is not supported: Debian 12 and"
+            problem="$problem 13, Ubuntu 22.04 and 24.04, Raspberry Pi OS 64-bit are"
             ;;
     esac
     [ -z "$problem" ] || [ "$uninstall" = 1 ] || {
-        [ "$any_system" = 1 ] || fail "not supported is $problem. --any-system tries it all the same"
-        note "not supported is $problem. Going on, as --any-system says"
+        [ "$any_system" = 1 ] || fail "$problem. --any-system tries it all the same"
+        note "$problem. Going on, as --any-system says"
     }
     systemd=0
     if [ -z "$tree" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
         systemd=1
     elif [ "$no_start$uninstall" = 00 ]; then
-        note "systemd does not run here: all is installed, and nothing started"
+        note "systemd does not run here: nothing will be started"
         no_start=1
     fi
 }
@@ -520,7 +521,7 @@ place_token() {
 make_units() {
     staged=$etc/.$1.toml.new
     (umask 027 && sed "s|\"/etc/sluice/|\"$tree/etc/sluice/|g" "$work/$1.toml" >"$staged")
-    shown="s|$staged|/etc/sluice/$1.toml|g; s|$tree/etc/sluice|/etc/sluice|g"
+    shown="s|$tree/etc/sluice|/etc/sluice|g; s|/etc/sluice/\.$1\.toml\.new|/etc/sluice/$1.toml|g"
     sluice config check "$staged" >"$work/told" 2>&1 || {
         sed "$shown" "$work/told" >&2
         fail "this configuration is no good; above is why"
@@ -538,7 +539,8 @@ END
         *) fail "this configuration is for sluice $(setting "$1" command), and not for a $1" ;;
     esac
     # shellcheck disable=SC2046  # several words
-    sluice $(setting "$1" command) --config "$staged" --generate systemd >"$work/told" 2>"$work/errors" || {
+    SLUICE_ROOT=$tree sluice $(setting "$1" command) --config "$staged" --generate systemd \
+        >"$work/told" 2>"$work/errors" || {
         sed "$shown" "$work/errors" >&2
         fail "no units could be made of this configuration; above is why"
     }
@@ -881,6 +883,14 @@ The token is in /etc/sluice/token, for root alone to read. Whoever has it may co
 END
 }
 
+# What to say of a --token-file that others may read.
+if_seen() {
+    # shellcheck disable=SC2012  # of one file, and for its mode alone
+    case $(ls -l -L -d -- "$token_file" 2>/dev/null) in
+        -???r* | -??????r*) printf '%s' "; until then, others on this machine can read it" ;;
+    esac
+}
+
 tell_all() {
     say "Sluice $(sluice version) is installed: $(services)"
     for each in $roles; do
@@ -899,7 +909,7 @@ tell_all() {
                 note "no --ca-fingerprint was given: what the server shows first is believed, and nothing else after"
             ;;
     esac
-    [ -z "$token_file" ] || note "the token is in /etc/sluice/token now: $token_file can be deleted"
+    [ -z "$token_file" ] || note "the token is in /etc/sluice/token now: $token_file can be deleted$(if_seen)"
 }
 
 tell_dry_run() {

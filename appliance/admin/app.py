@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 
-from appliance.admin import errors, gate, monitoring, page, server_api, shared_api, views
+from appliance.admin import errors, gate, monitoring, page, server_api, shared_api, token_api, views
 from appliance.admin.answers import bare_app, secured
 from appliance.admin.context import Context, attach, context_of, state
 from appliance.admin.log_ring import LogRing
@@ -63,6 +63,7 @@ def create_app(server: ServerState, lines: LogRing | None = None, sources: Mappi
         (page.blueprint, ""),
         (shared_api.blueprint, "/api/v1"),
         (server_api.blueprint, "/api/v1"),
+        (token_api.blueprint, "/api/v1"),
     ):
         app.register_blueprint(blueprint, url_prefix=prefix)
     return app

@@ -14,6 +14,13 @@ MOST_LETTERS = 500
 BIGGEST = 2**53  # what every reader of JSON can count to
 
 
+def only(known: tuple[str, ...]) -> None:
+    """Refuse a query with other parameters: a filter whose name is misspelt must not look like one that finds all."""
+    if any(name not in known for name in request.args):
+        may = f"may have {', '.join(known)} and nothing else" if known else "must be empty"
+        raise Problem(400, f"the query {may}")
+
+
 def text(name: str, most: int = MOST_LETTERS) -> str:
     """A parameter of the query; "" where it is missing."""
     value = request.args.get(name, "")

@@ -13,6 +13,7 @@ OPEN_ENDPOINTS = frozenset(
     {"control.healthz", "control.readyz", "control.authority", "page.asset", "page.log_in", "page.favicon"}
 )
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FOR_CLIENTS = "this token lets a client connect, and nothing else: here the server's own token is needed"
 CSRF_HEADER = "X-CSRF-Token"
 # Where programs ask, and are answered in their way.
 API_PATHS = ("/api/", "/login", "/logout")
@@ -42,8 +43,11 @@ def require_token() -> Response | None:
             return None
         if cookie is None and request.endpoint == "shared.session":
             return _refused("nobody is logged in")  # a page asks for that first: it is no guess
-    if state().guard.admit(request.remote_addr or "", authorization):
+    guard = state().guard
+    if guard.admit(request.remote_addr or "", authorization):
         return None
+    if guard.bearer(authorization) is not None:
+        return _forbidden(FOR_CLIENTS)
     reason = "this token is refused" if authorization else "a token is needed"
     return _refused(f"{reason}: send the server's token as Authorization: Bearer TOKEN")
 
@@ -54,6 +58,10 @@ def _by_login(login: Login) -> Response | None:
         return problem(403, f"the {CSRF_HEADER} header is missing or wrong: it is the csrfToken of /api/v1/session")
     g.login = login
     return None
+
+
+def _forbidden(text: str) -> Response:
+    return problem(403, text) if for_programs() else line(text, 403)
 
 
 def _refused(text: str) -> Response:

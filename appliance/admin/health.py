@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.admin.readings import read
-from appliance.certificates.material import warning_of
+from appliance.certificates.material import spoken_date, warning_of
 from appliance.transport.tasks import crashes
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def _clients(state: ServerState) -> Iterator[Finding]:
     if gone and sessions:
         names = _some(gone)
         yield Finding(WARNING, f"Nobody serves {names} any more.", "Look whether the client runs; visitors get 503.")
+    if state.tokens.problem:
+        yield Finding(ERROR, f"{state.tokens.problem}.", "Clients with a token of their own wait; the server's works.")
     failing = Counter(
         f"{upstream.port_offered or upstream.pattern or '*'} ({upstream.target.removeprefix('tcp://')})"
         for session in sessions
@@ -109,6 +111,13 @@ def _certificates(state: ServerState) -> Iterator[Finding]:
         if said:
             level = ERROR if now >= material.expires else WARNING
             yield Finding(level, f"The {plane} certificate {material.name} {said}.", "The log says why it was not.")
+    for late in state.overdue():
+        if late.reason:
+            have = f"uses one until {spoken_date(late.expires)}" if late.expires else "has none"
+            next_try = f"; next try {spoken_date(late.next_try)}" if late.next_try else ""
+            level = WARNING if late.expires else ERROR
+            text = f"No new certificate for {late.name}, which {have}: {late.reason}{next_try}."
+            yield Finding(level, text, "Mend what it names; SIGHUP or a restart tries again soon.")
 
 
 def _traffic(rates: Rates) -> Iterator[Finding]:

@@ -32,7 +32,9 @@ _KUBERNETES_DIRECTORY = "# Mount what is served from a directory at the same pat
 
 @dataclass(frozen=True)
 class Plan:
-    """A client that is to be. `fingerprint`: of the server's own authority, "" where that has none or is not used."""
+    """A client that is to be. `fingerprint`: of the server's own authority, "" where that has none or is not used.
+    `name`: what it is called, "" for its machine's host name; `token`: the name of its own, "" for the server's.
+    """
 
     url: ServerUrl
     kind: tuple[str, ...]  # of the command: ("http", "client"), ("tcp", "client") or ("client",)
@@ -40,6 +42,18 @@ class Plan:
     fingerprint: str
     client_id: str
     image: str
+    name: str = ""
+    token: str = ""
+
+    @property
+    def token_file(self) -> str:
+        """Where its token is kept beside it: the server's token and others' stay what they are."""
+        return f"{self.token}.token" if self.token else TOKEN_FILE
+
+    @property
+    def token_note(self) -> str:
+        whose = "this client's" if self.token else "the server's"
+        return f"# The file {self.token_file!r} holds {whose} token.\n"
 
     def arguments(self, token_file: str) -> list[tuple[str, ...]]:
         """The command's words, those that belong together in one piece."""
@@ -47,6 +61,8 @@ class Plan:
         if self.fingerprint:
             words.append(("--ca-fingerprint", self.fingerprint))
         words.append(("--client-id", self.client_id))
+        if self.name:
+            words.append(("--name", self.name))
         return words + [("--upstream", upstream) for upstream in self.upstreams]
 
     @property
@@ -70,6 +86,8 @@ def plan(
     ports: Sequence[tuple[int, str]],
     fingerprint: str,
     version: str,
+    name: str = "",
+    token: str = "",
 ) -> Plan:
     """What was asked for, checked as the client would. Raises AddressError, whose text may be shown."""
     server = parse_server_url(url)
@@ -86,7 +104,7 @@ def plan(
         raise AddressError("a name or a port is given twice: once is enough")
     kind = ("client",) if names and ports else ("http", "client") if names else ("tcp", "client")
     own = fingerprint if server.scheme == "wss" else ""
-    return Plan(server, kind, tuple(upstreams), own, secrets.token_hex(16), f"sluice:{version}")
+    return Plan(server, kind, tuple(upstreams), own, secrets.token_hex(16), f"sluice:{version}", name, token)
 
 
 def _named(name: str, target: str) -> str:
@@ -113,8 +131,8 @@ def commands(plan: Plan) -> dict[str, str]:
 
 def shell(plan: Plan) -> str:
     pieces = ["sluice " + shlex.join(plan.kind)]
-    pieces += [shlex.join(words) for words in plan.arguments(TOKEN_FILE)[1:]]
-    return f"# The file {TOKEN_FILE!r} holds the server's token.\n" + " \\\n    ".join(pieces) + "\n"
+    pieces += [shlex.join(words) for words in plan.arguments(plan.token_file)[1:]]
+    return plan.token_note + " \\\n    ".join(pieces) + "\n"
 
 
 def systemd(plan: Plan) -> str:
@@ -122,7 +140,7 @@ def systemd(plan: Plan) -> str:
     words = [" ".join(map(_systemd_word, words)) for words in plan.arguments(CREDENTIAL)[1:]]
     command = " \\\n    ".join([" ".join(("/usr/local/bin/sluice", *plan.kind)), *words])
     return f"""# /etc/systemd/system/sluice-client.service
-# The token: sudo install -D -m 600 token /etc/sluice/token
+# The token: sudo install -D -m 600 {plan.token_file} /etc/sluice/{plan.token_file}
 # Then: sudo systemctl daemon-reload && sudo systemctl enable --now sluice-client
 [Unit]
 Description=Sluice client
@@ -131,7 +149,7 @@ After=network-online.target
 
 [Service]
 ExecStart={command}
-LoadCredential=token:/etc/sluice/token
+LoadCredential=token:/etc/sluice/{plan.token_file}
 DynamicUser=yes
 StateDirectory=sluice
 NoNewPrivileges=yes
@@ -150,19 +168,19 @@ def docker(plan: Plan) -> str:
     """On the host's network, so that 127.0.0.1 in an upstream is the host."""
     lines = [
         "docker run --detach --name sluice-client --restart unless-stopped --network host",
-        f'--volume "$PWD/{TOKEN_FILE}:/run/secrets/token:ro"',
+        f'--volume "$PWD/{plan.token_file}:/run/secrets/token:ro"',
         *(shlex.join(("--volume", f"{path}:{path}:ro")) for path in plan.directories),
         shlex.join((plan.image, *plan.kind)),
     ]
     lines += [shlex.join(words) for words in plan.arguments("/run/secrets/token")[1:]]
-    return f"# The file {TOKEN_FILE!r} holds the server's token.\n" + " \\\n    ".join(lines) + "\n"
+    return plan.token_note + " \\\n    ".join(lines) + "\n"
 
 
 def kubernetes(plan: Plan) -> str:
     """A Deployment; strings are quoted as JSON has it, which YAML reads."""
     words = [word for words in plan.arguments("/run/secrets/sluice/token") for word in words]
     arguments = "\n".join(f"            - {json.dumps(word)}" for word in words)
-    return f"""# The token: kubectl create secret generic {SECRET} --from-file=token={TOKEN_FILE}
+    return f"""# The token: kubectl create secret generic {SECRET} --from-file=token={plan.token_file}
 {_KUBERNETES_LOOPBACK if plan.has_loopback else ""}\
 {_KUBERNETES_DIRECTORY if plan.directories else ""}\
 apiVersion: apps/v1

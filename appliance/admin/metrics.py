@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -23,7 +22,18 @@ from prometheus_client.utils import floatToGoString
 
 from appliance.admin import presence
 from appliance.transport.tasks import crashes
-from appliance.tunnel.counters import BUCKETS, HttpCounters, PortSeries, Series, SeriesKey, TcpCounters
+from appliance.tunnel.counters import (
+    ANY_REFUSALS,
+    BUCKETS,
+    CONTROL_ADMISSIONS,
+    HTTP_REFUSALS,
+    TCP_REFUSALS,
+    HttpCounters,
+    PortSeries,
+    Series,
+    SeriesKey,
+    TcpCounters,
+)
 
 if TYPE_CHECKING:
     from appliance.certificates.material import Material
@@ -65,7 +75,7 @@ class StateCollector(Collector):
             yield from _requests(state.http)
         if "tcp" in planes:
             yield from _ports(state.tcp)
-        yield from _data_plane(state.http, state.tcp)
+        yield from _data_plane(planes, state.http, state.tcp)
         if state.capacity is not None:
             yield GaugeMetricFamily(
                 "sluice_dataplane_connections_limit",
@@ -88,7 +98,8 @@ def _control_plane(state: ServerState) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             f"{plane}_controlplane_requests", "Requests to the control plane.", labels=["code", "path"]
         )
-        for (path, code), count in state.control.requests.items():
+        counted = dict.fromkeys(CONTROL_ADMISSIONS, 0) | state.control.requests
+        for (path, code), count in counted.items():
             requests.add_metric([str(code), path], count)
         yield requests
     yield _labelled(
@@ -109,7 +120,16 @@ def _control_plane(state: ServerState) -> Iterator[Metric]:
     yield _counter("sluice_controlplane_denied", "Requests with a wrong token or none.", state.guard.denied)
 
 
-def _data_plane(http: HttpCounters, tcp: TcpCounters) -> Iterator[Metric]:
+def _refusals(planes: list[str], http: HttpCounters, tcp: TcpCounters) -> dict[str, int]:
+    found = dict.fromkeys(ANY_REFUSALS, 0)
+    for plane, known, counted in (("http", HTTP_REFUSALS, http.refused), ("tcp", TCP_REFUSALS, tcp.refused)):
+        if plane in planes:
+            for reason in {*known, *counted}:
+                found[reason] = found.get(reason, 0) + counted.get(reason, 0)
+    return found
+
+
+def _data_plane(planes: list[str], http: HttpCounters, tcp: TcpCounters) -> Iterator[Metric]:
     """Of both kinds together."""
     ports = tcp.ports.values()
     yield _labelled(
@@ -128,7 +148,7 @@ def _data_plane(http: HttpCounters, tcp: TcpCounters) -> Iterator[Metric]:
     yield _counter("sluice_dataplane_connections", "Visitors' connections accepted.", total)
     yield _labelled(
         CounterMetricFamily("sluice_dataplane_refused", "Visitors turned away.", labels=["reason"]),
-        (Counter(http.refused) + Counter(tcp.refused)).items(),
+        _refusals(planes, http, tcp).items(),
     )
 
 
@@ -152,6 +172,14 @@ def _certificates(state: ServerState) -> Iterator[Metric]:
         lives.add_metric(list(labels), (material.expires - material.begins).total_seconds())
     yield ends
     yield lives
+    yield _labelled(
+        GaugeMetricFamily(
+            "sluice_certificate_failed_orders",
+            "Orders in a row that brought no new certificate, of names that want one.",
+            labels=["name"],
+        ),
+        [(late.name, late.failures) for late in state.overdue()],
+    )
 
 
 def _requests(http: HttpCounters) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder, generate_latest, gzip_a
 from appliance.admin.answers import line
 from appliance.admin.context import context, state
 from appliance.certificates.material import described
+from appliance.certificates.overdue import told
 
 blueprint = Blueprint("control", __name__)
 
@@ -35,6 +36,7 @@ def status() -> Response:
             "info": info,
             "clients": [_client(session) for session in server.sessions()],
             "certificates": [described(material, plane) for plane, material in server.certificates()],
+            "certificatesOverdue": [told(one) for one in server.overdue()],
         }
     )
 
@@ -89,6 +91,7 @@ def authority() -> Response:
 def _client(session: Any) -> dict[str, object]:
     return {
         "clientID": session.client_id,
+        "name": session.name,
         "remoteAddr": session.remote,
         "since": _iso(session.since),
         "upstreams": [upstream.label for upstream in session.upstreams],

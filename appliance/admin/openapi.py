@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from appliance.admin.history import RANGES
-from appliance.admin.openapi_schemas import LEVELS, SCHEMAS
+from appliance.admin.openapi_schemas import LEVELS, SCHEMAS, TOKEN_NAME
 
 Operation = dict[str, Any]
 
@@ -70,6 +70,18 @@ def _doing() -> dict[str, dict[str, Operation]]:
     return {
         "/clients/{clientId}": {
             "delete": _empty("End a client's session; it connects again by itself", "disconnectClient", [client_id])
+        },
+        "/tokens": {
+            "get": _get("Tokens of clients, which are told once and kept nowhere", "Tokens", "getTokens"),
+            "post": _get("A token that lets clients connect, and nothing else", "MadeToken", "addToken", status="201")
+            | {"requestBody": _body("NewToken")},
+        },
+        "/tokens/{name}": {
+            "delete": _empty(
+                "Remove a token, and end the sessions of its clients",
+                "removeToken",
+                [_in_path("name", TOKEN_NAME)],
+            )
         },
         "/add-client": {
             "post": _get("Commands that start a new client. Changes nothing", "AddedClient", "addClient")

@@ -24,6 +24,10 @@ def maybe(schema: Schema) -> Schema:
     )
 
 
+def told(schema: Schema, description: str) -> Schema:
+    return schema | {"description": description}
+
+
 def listed(schema: Schema) -> Schema:
     return {"type": "array", "items": schema}
 
@@ -53,8 +57,8 @@ NOW = record(
     ports=COUNT,
     requestsPerSecond=NUMBER,
     errorsPerSecond=NUMBER,
-    p50Seconds=maybe(NUMBER),
-    p95Seconds=maybe(NUMBER),
+    p50Seconds=told(maybe(NUMBER), "until the answer begins"),
+    p95Seconds=told(maybe(NUMBER), "until the answer begins"),
     bytesInPerSecond=NUMBER,
     bytesOutPerSecond=NUMBER,
     streamsIdle=COUNT,
@@ -76,6 +80,7 @@ UPSTREAM = record(offer=TEXT, target=TEXT, state=words("up", "failing", "unknown
 CLIENT = record(
     clientId=TEXT,
     name=TEXT,
+    token=maybe(TEXT),
     remoteAddr=TEXT,
     version=TEXT,
     since=TIME,
@@ -87,23 +92,23 @@ CLIENT = record(
     streamsUsed=COUNT,
 )
 COMING = record(
-    at=TIME, kind=words("connected", "disconnected", "refused"), clientId=TEXT, remoteAddr=TEXT, detail=TEXT
+    at=TIME, kind=words("connected", "disconnected", "refused"), clientId=TEXT, name=TEXT, remoteAddr=TEXT, detail=TEXT
 )
 NAME = record(
     name=TEXT,
     url=maybe(TEXT),
-    clients=listed(record(clientId=TEXT, target=TEXT, next=FLAG)),
+    clients=listed(record(clientId=TEXT, clientName=TEXT, target=TEXT, next=FLAG)),
     requestsTotal=COUNT,
     requestsPerSecond=NUMBER,
     errorRate=maybe(NUMBER),
-    p95Seconds=maybe(NUMBER),
+    p95Seconds=told(maybe(NUMBER), "until the answer begins"),
     allowIps=listed(TEXT),
     certificate=maybe(record(name=TEXT, expires=TIME)),
     inspect=record(on=FLAG, until=maybe(TIME)),
 )
 PORT = record(
     port=COUNT,
-    clients=listed(record(clientId=TEXT, target=TEXT, open=COUNT, avoided=FLAG)),
+    clients=listed(record(clientId=TEXT, clientName=TEXT, target=TEXT, open=COUNT, avoided=FLAG)),
     connectionsOpen=COUNT,
     connectionsTotal=COUNT,
     bytesIn=COUNT,
@@ -130,6 +135,14 @@ CERTIFICATE = record(
     plane=words("control", "data"),
     fingerprint=TEXT,
 )
+OVERDUE = record(
+    name=TEXT,
+    failures=COUNT,
+    reason=TEXT,
+    since=maybe(TIME),
+    nextTry=maybe(TIME),
+    expires=maybe(TIME),
+)
 SUMMARY_FIELDS: dict[str, Schema] = {
     "id": COUNT,
     "at": TIME,
@@ -139,11 +152,12 @@ SUMMARY_FIELDS: dict[str, Schema] = {
     "status": maybe(COUNT),
     "seconds": maybe(NUMBER),
     "clientId": TEXT,
+    "clientName": TEXT,
     "visitor": TEXT,
     "requestBytes": COUNT,
     "responseBytes": COUNT,
     "kind": words("http", "websocket"),
-    "state": words("open", "done", "broken"),
+    "state": told(words("open", "done", "left", "broken"), "left: the visitor went before the answer was whole"),
     "replayOf": maybe(COUNT),
 }
 BODY = record(
@@ -170,10 +184,11 @@ MESSAGE = record(
     base64=maybe(TEXT),
 )
 TIMING = record(
-    waitSeconds=maybe(NUMBER),
-    tunnelSeconds=maybe(NUMBER),
-    upstreamSeconds=maybe(NUMBER),
-    transferSeconds=maybe(NUMBER),
+    waitSeconds=told(maybe(NUMBER), "until a stream to the client was there"),
+    tunnelSeconds=told(maybe(NUMBER), "the tunnel's round trip, by a ping ahead of this very request; null: not known"),
+    upstreamSeconds=told(maybe(NUMBER), "answerSeconds without tunnelSeconds; null where these cannot be told apart"),
+    answerSeconds=told(maybe(NUMBER), "from the request's last byte to the answer's first"),
+    transferSeconds=told(maybe(NUMBER), "the request's body on its way out, and the answer's on its way back"),
 )
 DETAIL = record(
     **SUMMARY_FIELDS,
@@ -191,6 +206,9 @@ DETAIL = record(
     tries=listed(TEXT),
     note=TEXT,
 )
+# `names` and `ports` both empty: no limit. Else what is not listed is not allowed.
+TOKEN_NAME: Schema = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
+TOKEN = record(name=TEXT, created=TIME, names=listed(TEXT), ports=listed(TEXT), forward=FLAG, clients=COUNT)
 TARGET: Schema = {"type": "string", "minLength": 1, "maxLength": 1000}
 # To be sent again; what is left out stays as it was.
 REPLAY = wanted(
@@ -215,10 +233,12 @@ SCHEMAS: dict[str, Schema] = {
     "Clients": record(clients=listed(CLIENT), events=listed(COMING)),
     "Routes": record(names=listed(NAME), ports=listed(PORT)),
     "Settings": record(settings=listed(SETTING)),
-    "Certificates": record(certificates=listed(CERTIFICATE)),
+    "Certificates": record(certificates=listed(CERTIFICATE), overdue=listed(OVERDUE)),
     "AddClient": wanted(
         [],
         url={"type": "string", "maxLength": 500},
+        name={"type": "string", "maxLength": 64},
+        tokenName={"anyOf": [{"const": ""}, TOKEN_NAME]},
         names={"type": "array", "maxItems": 100, "items": wanted(["target"], name=TEXT, target=TARGET)},
         ports={
             "type": "array",
@@ -231,8 +251,19 @@ SCHEMAS: dict[str, Schema] = {
         fingerprint=maybe(TEXT),
         commands=record(shell=TEXT, systemd=TEXT, docker=TEXT, kubernetes=TEXT),
         clientId=TEXT,
+        tokenFile=TEXT,
         notes=listed(TEXT),
     ),
+    "Tokens": record(tokens=listed(ref("Token")), problem=maybe(TEXT)),
+    "Token": TOKEN,
+    "NewToken": wanted(
+        ["name"],
+        name=TOKEN_NAME,
+        names={"type": "array", "maxItems": 100, "items": {"type": "string", "minLength": 1, "maxLength": 300}},
+        ports={"type": "array", "maxItems": 100, "items": {"type": "string", "minLength": 1, "maxLength": 300}},
+        forward=FLAG,
+    ),
+    "MadeToken": record(token=TEXT, **TOKEN["properties"]),
     "Inspect": wanted([], seconds={"type": "number", "minimum": 1, "maximum": 86400, "default": 900}),
     "Inspected": record(name=TEXT, on=FLAG, until=maybe(TIME)),
     "Inspecting": record(

@@ -10,6 +10,8 @@ from appliance.admin.context import context, state
 from appliance.admin.logins import COOKIE
 from appliance.admin.problems import Problem
 from appliance.admin.shared_api import session_view
+from appliance.server.access import MAX_DELAY_SECONDS
+from appliance.server.client_tokens import OWN
 
 MOST_LOGIN_BYTES = 8192  # twice the longest token
 
@@ -37,11 +39,18 @@ def favicon() -> Response:
 @blueprint.post("/login")
 def log_in() -> Response:
     """Changes the token for a cookie. By a form or JSON."""
+    guard, address = state().guard, request.remote_addr or ""
+    if guard.turns_away(address):
+        wait = f"{MAX_DELAY_SECONDS:g}"
+        text = f"too many wrong tokens come from your address: log-ins from it are refused, try again in {wait} seconds"
+        raise Problem(429, text, {"Retry-After": wait})
     request.max_content_length = MOST_LOGIN_BYTES
     by_form = request.mimetype == "application/x-www-form-urlencoded"
     given = request.form.to_dict() if by_form else arguments.body(("token",))
     token = arguments.string(given, "token", most=4096)
-    if not state().guard.admit(request.remote_addr or "", f"Bearer {token.strip()}"):
+    if state().guard.bearer(f"Bearer {token.strip()}") not in (None, OWN):
+        raise Problem(403, gate.FOR_CLIENTS)
+    if not guard.admit(address, f"Bearer {token.strip()}"):
         if by_form:
             return _to_page("./?refused=1")
         raise Problem(401, "this token is refused")

@@ -14,11 +14,19 @@ from appliance.admin.health import health
 from appliance.admin.history import RANGES
 from appliance.admin.problems import Problem
 from appliance.certificates.material import described
+from appliance.certificates.overdue import told
+from appliance.server.client_tokens import NAMED, is_name
 from appliance.wire.address import AddressError
+from appliance.wire.messages import MAX_NAME
 
 _client_id = re.compile(r"[0-9a-f]{32}").fullmatch
 
 blueprint = Blueprint("server", __name__)
+
+
+@blueprint.before_request
+def known_parameters() -> None:
+    arguments.only(("range",) if request.endpoint == "server.history" else ())
 
 
 @blueprint.get("/overview")
@@ -74,7 +82,13 @@ def settings() -> Response:
 
 @blueprint.get("/certificates")
 def certificates() -> Response:
-    return json_answer({"certificates": [described(material, plane) for plane, material in state().certificates()]})
+    found = state()
+    return json_answer(
+        {
+            "certificates": [described(material, plane) for plane, material in found.certificates()],
+            "overdue": [told(one) for one in found.overdue()],
+        }
+    )
 
 
 @blueprint.post("/add-client")
@@ -82,13 +96,20 @@ def add_client() -> Response:
     """Makes up a client and says how to start it. Changes nothing here: the client is known when it connects."""
     from appliance.admin import joining
 
-    wanted = arguments.body(("url", "names", "ports"))
+    wanted = arguments.body(("url", "names", "ports", "name", "tokenName"))
     server = state()
+    name, token = arguments.string(wanted, "name", ""), arguments.string(wanted, "tokenName", "")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise Problem(400, f"name: {MAX_NAME} printable characters at most")
+    if token and not is_name(token):
+        raise Problem(400, f"tokenName: {NAMED}")
     scheme = "wss" if request.is_secure else "ws"
     url = arguments.string(wanted, "url", f"{scheme}://{request.host}")
     fingerprint = _fingerprint()
     try:
-        plan = joining.plan(server.mode, url, _names(wanted), _ports(wanted), fingerprint, server.version)
+        plan = joining.plan(
+            server.mode, url, _names(wanted), _ports(wanted), fingerprint, server.version, name.strip(), token
+        )
     except AddressError as error:
         raise Problem(400, str(error)) from None  # written to be shown
     return json_answer(
@@ -97,7 +118,12 @@ def add_client() -> Response:
             "fingerprint": plan.fingerprint or None,
             "commands": joining.commands(plan),
             "clientId": plan.client_id,
-            "notes": [*_notes(plan.url.host, plan.url.scheme), *_notes_on_offers(plan.upstreams)],
+            "tokenFile": plan.token_file,
+            "notes": [
+                *_notes(plan.url.host, plan.url.scheme),
+                *_notes_on_offers(plan.upstreams),
+                *_notes_on_token(token, plan.upstreams),
+            ],
         }
     )
 
@@ -130,6 +156,22 @@ def _notes_on_offers(upstreams: tuple[str, ...]) -> list[str]:
             found.append(f"Port {offer} will be refused: {why}.")
         elif offer in served:
             found.append(f"Another client serves {offer} already: they will take turns.")
+    return found
+
+
+def _notes_on_token(name: str, upstreams: tuple[str, ...]) -> list[str]:
+    """What the client's own token does not allow; of one that is still to be made nothing is known."""
+    kept = next((token for token in state().tokens.listing() if token.name == name), None)
+    if kept is None:
+        return []
+    found = []
+    for offer in [upstream.partition("=")[0] for upstream in upstreams]:
+        if offer.isdecimal():
+            kind, why = "Port", kept.limits.objection_to_port(int(offer))
+        else:
+            kind, why = "Name", kept.limits.objection_to_name("" if offer == "*" else offer)
+        if why:
+            found.append(f"{kind} {offer} will be refused: {why}.")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
 from appliance.admin import arguments
 from appliance.admin.answers import json_answer
@@ -26,7 +26,23 @@ CLIENT_EVENTS = frozenset({"request"})
 
 _name = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9_.:-]{1,253}").fullmatch
 
+# Of the query, by what is asked for; the others have none.
+PARAMETERS = {
+    "requests": ("name", "path", "method", "status", "minSeconds", "client", "before", "limit"),
+    "request_detail": ("reveal",),
+    "raw_body": ("reveal",),
+    "as_curl": ("reveal",),
+    "as_archive": ("id", "reveal"),
+    "log_lines": ("level", "contains", "after", "limit"),
+    "events": ("log",),
+}
+
 blueprint = Blueprint("shared", __name__)
+
+
+@blueprint.before_request
+def known_parameters() -> None:
+    arguments.only(PARAMETERS.get((request.endpoint or "").rpartition(".")[2], ()))
 
 
 def session_view(login: Login | None) -> dict[str, object]:
@@ -63,7 +79,7 @@ def _record(number: int) -> Record:
 
 def _inspected_name(name: str) -> str:
     if not _name(name):
-        raise Problem(400, "the name must be one that is served, or * for all")
+        raise Problem(400, "a name like app.example.com or *.example.com is needed, or * for all")
     return name.lower()
 
 

@@ -16,6 +16,7 @@ from appliance.tunnel.router import Route
 from appliance.wire.address import Upstream, join_host_port
 
 if TYPE_CHECKING:
+    from appliance.server.client_tokens import ClientToken
     from appliance.server.state import ServerState
     from appliance.tunnel.session import Session
 
@@ -52,6 +53,7 @@ def coming(event: Coming) -> dict[str, object]:
         "at": iso(event.at),
         "kind": event.kind,
         "clientId": event.client_id,
+        "name": event.name,
         "remoteAddr": event.remote,
         "detail": event.detail,
     }
@@ -60,7 +62,8 @@ def coming(event: Coming) -> dict[str, object]:
 def client(session: Session) -> dict[str, object]:
     return {
         "clientId": session.client_id,
-        "name": "",
+        "name": session.name,
+        "token": session.token or None,
         "remoteAddr": session.remote,
         "version": session.version,
         "since": iso(session.since),
@@ -70,6 +73,17 @@ def client(session: Session) -> dict[str, object]:
         "bytesOut": session.bytes_out,
         "streamsIdle": session.streams_idle,
         "streamsUsed": session.streams_used,
+    }
+
+
+def token(kept: ClientToken, clients: int) -> dict[str, object]:
+    return {
+        "name": kept.name,
+        "created": iso(kept.created),
+        "names": kept.limits.spoken_names,
+        "ports": kept.limits.spoken_ports,
+        "forward": kept.limits.forward,
+        "clients": clients,
     }
 
 
@@ -103,7 +117,12 @@ def _name(
         "name": route.label,
         "url": url_of(state, route.pattern),
         "clients": [
-            {"clientId": member.session.client_id, "target": member.target, "next": number == following}
+            {
+                "clientId": member.session.client_id,
+                "clientName": member.session.name,
+                "target": member.target,
+                "next": number == following,
+            }
             for number, member in enumerate(members)
         ],
         "requestsTotal": reading.total,
@@ -151,6 +170,7 @@ def _port(port: int, members: list[DoorMember], series: PortSeries) -> dict[str,
         "clients": [
             {
                 "clientId": member.session.client_id,
+                "clientName": member.session.name,
                 "target": member.target.removeprefix("tcp://"),
                 "open": member.open,
                 "avoided": member.avoided_until > time.monotonic(),

@@ -122,6 +122,10 @@ class AcmeFiles:
         """All that have a certificate, wanted still or not."""
         return sorted(path.name.removesuffix(".pem") for path in self._names.glob("*.pem"))
 
+    def known(self) -> list[str]:
+        """All that have a certificate or were to get one."""
+        return sorted({*self.names(), *(path.name.removesuffix(".json") for path in self._names.glob("*.json"))})
+
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """Whether no other process orders certificates here until the end of the block."""

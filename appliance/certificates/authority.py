@@ -44,6 +44,14 @@ def state_directory(config_path: str | None, environ: Mapping[str, str]) -> Path
     return found
 
 
+def check_names(names: Sequence[str], hostname: str = "") -> list[x509.GeneralName]:
+    """What a server certificate is made for. Raises ConfigError for what cannot stand in one."""
+    try:
+        return subject_names(names, hostname)
+    except ValueError as error:
+        raise ConfigError(f"--auto-tls-san {error}") from None
+
+
 def ensure(
     directory: Path, names: Sequence[str], hostname: str, *, now: datetime | None = None, running: bool = False
 ) -> Material:
@@ -54,10 +62,7 @@ def ensure(
     Raises ConfigError, naming flag or file: a bad name, a damaged authority, a directory out of reach.
     """
     now = now or datetime.now(timezone.utc)
-    try:
-        wanted = subject_names(names, hostname)
-    except ValueError as error:
-        raise ConfigError(f"--auto-tls-san {error}") from None
+    wanted = check_names(names, hostname)
     try:
         keyfile.check_directory(directory)
         if running and not (directory / AUTHORITY_FILE).exists():

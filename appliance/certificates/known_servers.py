@@ -3,6 +3,8 @@
 Standard library alone, and little of it: clients have it. What a change of a server means is decided in `trust`.
 """
 
+from __future__ import annotations
+
 import codecs
 import errno
 import fcntl
@@ -13,9 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.certificates import state
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILE = "known_servers"
 PUBLIC = "public"  # in the place of a fingerprint: authorities that everybody trusts vouch for the server
@@ -62,13 +67,13 @@ def spoken(mark: str) -> str:
 class KnownServers:
     """`path`: of the file, which need not be there; None where no place is known for it."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | str | None) -> None:
+        self.path = None if path is None else os.fspath(path)
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> "KnownServers":
-        directory = state.find_directory(environ)
-        return cls(directory / FILE if directory else None)
+    def of(cls, environ: Mapping[str, str]) -> KnownServers:
+        directory = state.find_place(environ)
+        return cls(os.path.join(directory, FILE) if directory else None)
 
     def find(self, server: str) -> Known | None:
         """What is known of a server. Raises Unusable, or Damaged where it might be known."""
@@ -115,7 +120,7 @@ class KnownServers:
                 self._write(path, kept)
             return len(kept) < len(lines)
 
-    def _put(self, path: Path, server: str, mark: str) -> Known:
+    def _put(self, path: str, server: str, mark: str) -> Known:
         known = Known(server, mark, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         lines = [*_without(self._read(path) or list(_HEADING), server), known.line]
         loopback = [line for line in lines if _LOOPBACK.match(line)]
@@ -124,28 +129,29 @@ class KnownServers:
         self._write(path, lines)
         return known
 
-    def _usable(self) -> Path:
+    def _usable(self) -> str:
         """The path, in a directory where nobody else may write. Raises Unusable."""
         path = self.path
         if path is None:
             raise Unusable("no place is known for it: set $STATE_DIRECTORY or $HOME")
+        directory = os.path.dirname(path)
         try:
-            found = os.stat(path.parent)
+            found = os.stat(directory)
         except OSError as error:
             if isinstance(error, FileNotFoundError):
                 return path
-            raise Unusable(f"{path.parent}: {error.strerror}") from None
+            raise Unusable(f"{directory}: {error.strerror}") from None
         if not stat.S_ISDIR(found.st_mode):
-            raise Unusable(f"{path.parent} is not a directory")
+            raise Unusable(f"{directory} is not a directory")
         user = os.geteuid()
         # Root is let off the owner: bind mounts into containers keep the owner they have outside.
         if found.st_mode & stat.S_IWOTH or (user != 0 and found.st_uid not in (user, 0)):
-            raise Unusable(f"others may write to {path.parent}: chmod 0700 it, or set $STATE_DIRECTORY to another")
-        if not os.access(path.parent, os.X_OK, effective_ids=True):
-            raise Unusable(f"{path.parent}: Permission denied")
+            raise Unusable(f"others may write to {directory}: chmod 0700 it, or set $STATE_DIRECTORY to another")
+        if not os.access(directory, os.X_OK, effective_ids=True):
+            raise Unusable(f"{directory}: Permission denied")
         return path
 
-    def _read(self, path: Path) -> list[str]:
+    def _read(self, path: str) -> list[str]:
         """The lines of the file, byte for character, so that those that are not understood can be written again."""
         try:
             # Without waiting at a pipe, or following a link: root must not copy another file into a user's directory.
@@ -170,20 +176,21 @@ class KnownServers:
         content = content.removeprefix(codecs.BOM_UTF8)  # some editors put it there
         return content.decode("latin-1").removesuffix("\n").split("\n") if content else []
 
-    def _write(self, path: Path, lines: list[str]) -> None:
+    def _write(self, path: str, lines: list[str]) -> None:
         state.replace(path, ("\n".join(lines) + "\n").encode("latin-1"), for_owner=True)
 
     @contextmanager
-    def _changing(self) -> Iterator[Path]:
+    def _changing(self) -> Iterator[str]:
         """The path, while no other process changes the file. Reading needs no lock: it is replaced whole."""
         path = self._usable()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory = os.path.dirname(path)
+            os.makedirs(directory, 0o700, exist_ok=True)
             # The directory is what is locked: a lock's file, made by root, would keep others out for good.
-            descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 if not _within(LOCK_SECONDS, lambda: _try_lock(descriptor)):
-                    raise Unusable(f"another process holds a lock on {path.parent}")
+                    raise Unusable(f"another process holds a lock on {directory}")
                 yield path
             finally:
                 os.close(descriptor)

@@ -1,5 +1,6 @@
 """From the options --letsencrypt-* to what orders and renews certificates."""
 
+import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,18 @@ from appliance.config.options import ConfigError
 _STANDARD_PORTS = {HTTP_01: 80, TLS_ALPN_01: 443}
 
 
+def check_installed() -> None:
+    """Raises ConfigError where the extra is missing."""
+    for package in ("acme", "josepy", "requests"):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ConfigError(
+                f"--letsencrypt-domain needs the Python package {(error.name or package)!r}, which is not installed: "
+                "install Sluice with its extra acme, from a checkout by: pip install '.[acme]'"
+            ) from None
+
+
 def renewals_of(
     options: LetsEncryptOptions,
     state: Path,
@@ -27,17 +40,10 @@ def renewals_of(
 
     ``ports``: those for plain HTTP and for HTTPS, or None, once they are open.
     """
+    check_installed()
     # Imported here alone: an extra, 20 MB, and it must see a patched `ssl`.
-    try:
-        from appliance.certificates import acme_client, acme_order
-    except ImportError as error:
-        missing = (error.name or "?").partition(".")[0]
-        if missing == "appliance":
-            raise
-        raise ConfigError(
-            f"--letsencrypt-domain needs the Python package {missing!r}, which is not installed: "
-            "pip install 'sluice-appliance[acme]'"
-        ) from None
+    from appliance.certificates import acme_client, acme_order
+
     ca = options.letsencrypt_ca
     if ca is not None:
         acme_client.check_authority(ca)

@@ -77,9 +77,8 @@ def inspect(
         # The last word has the OpenSSL that will use them: it may refuse small keys or old digests.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_file, key_file)
     except (ssl.SSLError, OSError) as error:
-        raise ConfigError(
-            f"{words.certificate} {cert_file} with {words.key} {key_file}: OpenSSL says {error}"
-        ) from None
+        said = _REASONS.get(getattr(error, "reason", None) or "") or f"OpenSSL says {error}"
+        raise ConfigError(f"{words.certificate} {cert_file} with {words.key} {key_file}: {said}") from None
     material = material_of(own, Path(cert_file), Path(key_file), OWN)
     place = f"{words.certificate} {cert_file}"
     if words is not CONTROL and not material.names:
@@ -88,6 +87,17 @@ def inspect(
         )
     found = [_names_missing(material), *_chain_warnings(certificates, now), _use(own), warning_of(material, now)]
     return material, [f"{place} {warning}" for warning in found if warning]
+
+
+# What OpenSSL refuses, by the name that it has for it.
+_REASONS = {
+    "BAD_END_LINE": "a file is cut short or damaged after what was read: copy it again",
+    "BAD_BASE64_DECODE": "a file is damaged: copy it again",
+    "EE_KEY_TOO_SMALL": "the key is too small: get a certificate for a P-256 key, or for RSA of 2048 bits or more",
+    "CA_KEY_TOO_SMALL": "an issuer's key is too small: get a certificate from another issuer",
+    "CA_MD_TOO_WEAK": "an issuer signs with an outdated digest: get a certificate from another issuer",
+    "EE_MD_TOO_WEAK": "it is signed with an outdated digest: get another one",
+}
 
 
 def _read(what: str, path: str | Path) -> bytes:

@@ -19,6 +19,7 @@ from appliance.certificates.acme_files import AcmeFiles, Record, renewal_time
 from appliance.certificates.acme_keys import Issued
 from appliance.certificates.acme_problems import Failed, Window
 from appliance.certificates.material import spoken_date
+from appliance.certificates.overdue import Overdue, overdue
 from appliance.certificates.store import Store
 from appliance.config.options import ConfigError
 
@@ -74,11 +75,20 @@ class Renewals:
             ) from None
         for name in self._names:
             self._show(name)
+        for late in self.overdue():
+            if late.reason:
+                next_try = spoken_date(late.next_try) if late.next_try else "now"
+                _log.warning("%s: no certificate at the last try: %s; next try: %s", late.name, late.reason, next_try)
+
+    def overdue(self) -> list[Overdue]:
+        """The names that want a certificate and have not got it so far."""
+        return overdue(self._files, self._names, self._now())
 
     def _mark_wanted(self) -> None:
-        for name in {*self._names, *self._files.names()}:
+        known = set(self._files.known())
+        for name in {*self._names, *known}:
             record = self._files.record(name)
-            if record.wanted != (name in self._names):
+            if record.wanted != (name in self._names) or name not in known:
                 record.wanted = name in self._names
                 self._files.keep_record(name, record)
                 if not record.wanted:

@@ -6,17 +6,17 @@ have it.
 
 import base64
 import binascii
-import hashlib
 import logging
+import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from appliance.certificates.known_servers import PUBLIC, Damaged, KnownServers, Unusable, spoken
 from appliance.config.options import ConfigError
 from appliance.config.trust import TrustOptions
 from appliance.wire.address import ServerUrl
+from appliance.wire.digests import sha256
 
 CA_PATH = "/.well-known/ca.crt"  # where a server shows its own authority; 404 where it has none
 
@@ -212,13 +212,13 @@ def one_certificate(shown: str, server: str) -> str:
 
 def fingerprint_of(pem: str) -> str:
     """SHA-256 of the DER form of one certificate: 64 hex digits."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    return sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
 
 def read_authorities(path: str) -> str:
     """All certificates of a PEM file. Raises ConfigError, naming --tls-ca."""
     try:
-        with open(Path(path).expanduser(), "rb") as file:
+        with open(os.path.expanduser(path), "rb") as file:
             content = file.read(_MAX_FILE_BYTES)
     except OSError as error:
         raise ConfigError(f"--tls-ca {path} cannot be read: {error.strerror or error}") from None

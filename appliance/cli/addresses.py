@@ -1,18 +1,18 @@
 """Addresses in flags: what is wrong with one is said together with its flag."""
 
+from __future__ import annotations
+
 import dataclasses
 import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from appliance.config.client_options import ClientOptions
-from appliance.config.control_plane import ControlPlaneOptions
 from appliance.config.http_client import HttpClientConfig
 from appliance.config.options import ConfigError
 from appliance.config.tcp_client import TcpClientConfig
-from appliance.config.tcp_server import TcpServerConfig
 from appliance.wire.address import (
     AddressError,
     ServerUrl,
@@ -31,6 +31,9 @@ from appliance.wire.ports import (
     parse_local_forwards,
     parse_tcp_upstreams,
 )
+
+if TYPE_CHECKING:
+    from appliance.config.control_plane import ControlPlaneOptions
 
 Given = TypeVar("Given")
 Parsed = TypeVar("Parsed")
@@ -99,6 +102,8 @@ def _is_loopback(host: str) -> bool:
 
 def check_rules(config: ControlPlaneOptions) -> None:
     """Raise ConfigError for rules of a server that cannot be understood."""
+    from appliance.config.tcp_server import TcpServerConfig  # here, for clients look at addresses, too
+
     if isinstance(config, TcpServerConfig):
         _parsed("--allow-ports", lambda texts: PortSet.parse(*texts), config.allow_ports)
     if config.allow_forward_to:

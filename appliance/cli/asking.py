@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import logging
 import os
 import socket
@@ -22,6 +23,8 @@ from appliance.wire.address import ServerUrl
 WAIT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # for all of an answer, however it drips
 MAX_ANSWER_BYTES = 16 << 20
+MOST_SAID = 500  # letters of a refusal
+FOR_CLIENTS = "this token lets a client connect"  # how servers begin to refuse a client's token
 
 
 class StatusError(click.ClickException):
@@ -51,9 +54,33 @@ class Answer(NamedTuple):
         except (TypeError, ValueError):
             return None
 
+    @property
+    def said(self) -> str:
+        """Why not, in one line: of a problem detail, or of a text."""
+        try:
+            found = json.loads(self.body)
+            text = found["detail"] if isinstance(found, dict) else ""
+        except (ValueError, KeyError):
+            text = self.body.decode("utf-8", "replace")
+        return "".join(sign for sign in str(text).strip().partition("\n")[0] if sign.isprintable())[:MOST_SAID]
+
     def now(self) -> datetime:
         """The server's time, else ours: ages are told by one clock."""
         return self.date or datetime.now(timezone.utc)
+
+
+class Request(NamedTuple):
+    """`body`: JSON."""
+
+    method: str
+    path: str
+    token: str | None = None
+    body: bytes | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        fields = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        return fields if self.body is None else {**fields, "Content-Type": "application/json"}
 
 
 class Asking:
@@ -73,22 +100,26 @@ class Asking:
         self.handshake: tuple[str, str] = "", ""  # the version of TLS, and until when the certificate is good
 
     def get(self, path: str, token: str | None) -> Answer:
-        fields = {} if token is None else {"Authorization": f"Bearer {token}"}
+        request = Request("GET", path, token)
         connection, self._kept = self._kept, None
         if connection is not None:
             try:
-                return self._get(path, connection, fields)
+                return self._get(request, connection)
             except Silent:
                 raise
             except StatusError:
                 pass  # it was closed in the meantime: open another
+        return self.send(request)
+
+    def send(self, request: Request) -> Answer:
+        """Over a connection of its own: what changes something is not sent twice."""
         trust = self._trust
         with doing(f"asking {self._url}"):
             if trust is None:
-                return self._get(path, self._plain(), fields)
+                return self._get(request, self._plain())
             try:
                 authorities = trust.decide(self._shown() if trust.asks else None)
-                return self._get(path, self._secure(trust.verifies, authorities), fields, trust.remember)
+                return self._get(request, self._secure(trust.verifies, authorities), trust.remember)
             except Distrusted as error:
                 raise StatusError(str(error)) from None
 
@@ -101,7 +132,7 @@ class Asking:
         """The authority that the server shows to all who ask; None where it has none of its own."""
         keep, self._keep = self._keep, False  # its connection is to one that nobody has verified yet
         try:
-            answer = self._get(CA_PATH, self._secure(verified=False), {})
+            answer = self._get(Request("GET", CA_PATH), self._secure(verified=False))
         finally:
             self._keep = keep
         code = answer.status
@@ -138,9 +169,8 @@ class Asking:
 
     def _get(
         self,
-        path: str,
+        request: Request,
         connection: http.client.HTTPConnection,
-        fields: dict[str, str],
         before_token: Callable[[], None] | None = None,
     ) -> Answer:
         connection.timeout = self._wait_seconds
@@ -154,11 +184,13 @@ class Asking:
             if before_token is not None:
                 before_token()
             ending = {} if self._keep else {"Connection": "close"}
-            connection.request("GET", path, headers={**ending, **fields})
+            connection.request(request.method, request.path, request.body, {**ending, **request.fields})
             response = connection.getresponse()
-            if response.status == 403:
-                raise StatusError(f"{self._url} does not let this address in: see --allow-ips of the server")
             answer = Answer(response.status, response.headers, response.read(MAX_ANSWER_BYTES))
+            if answer.status == 403:
+                if answer.said.startswith(FOR_CLIENTS):
+                    raise TokenRefused(f"{self._url}: {answer.said}")
+                raise StatusError(f"{self._url} does not let this address in: see --allow-ips of the server")
             if self._keep and connection.sock is not None:
                 self._kept = connection
             return answer

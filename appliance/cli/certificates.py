@@ -29,33 +29,37 @@ class Unreadable(click.ClickException):
 
 def print_certificates(config: CertificatesConfig) -> None:
     if config.url.strip():
-        authority, certificates, now = _asked(config)
+        authority, certificates, late, now = _asked(config)
     else:
-        authority, certificates, now = _kept(config)
+        authority, certificates, late, now = _kept(config)
     if config.json:
-        click.echo(json.dumps({"authority": authority, "certificates": certificates}, indent=2))
+        click.echo(json.dumps({"authority": authority, "certificates": certificates, "overdue": late}, indent=2))
     else:
-        click.echo(headed(render(authority, certificates, now)))
+        click.echo(headed(render(authority, certificates, late, now)))
 
 
-Found = tuple[dict[str, Any] | None, list[dict[str, Any]], datetime]
+# The authority, the certificates, the names that want one, and what time it is.
+Found = tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]], datetime]
 
 
 def _asked(config: CertificatesConfig) -> Found:
     url = server_url(config.url)
     body, now = fetch(url, load_token(config, os.environ), config)
-    certificates = decoded(body, url).get("certificates")
+    status = decoded(body, url)
+    certificates, late = status.get("certificates"), status.get("certificatesOverdue", [])
     if not isinstance(certificates, list) or not all(isinstance(one, dict) for one in certificates):
         raise StatusError(f"{url} tells nothing of certificates: it is older than this program; upgrade it")
     own = [one for one in certificates if one.get("source") == "automatic"]
     authority = {"fingerprint": own[0].get("fingerprint")} if own else None
-    return authority, certificates, now
+    late = [one for one in late if isinstance(one, dict)] if isinstance(late, list) else []
+    return authority, certificates, late, now
 
 
 def _kept(config: CertificatesConfig) -> Found:
     from appliance.certificates import acme_files
     from appliance.certificates.authority import AUTHORITY_FILE, SERVER_FILE, server_material, state_directory
     from appliance.certificates.material import described
+    from appliance.certificates.overdue import overdue_in, told
 
     directory = state_directory(config.auto_tls_path, os.environ)
     now = datetime.now(timezone.utc)
@@ -71,16 +75,17 @@ def _kept(config: CertificatesConfig) -> Found:
                 material = server_material(directory / SERVER_FILE, server[0], found[0])
                 certificates.append(described(material, CONTROL))
         certificates += [described(material, DATA) for material in acme_files.stored(directory, now)]
+        late = [told(one) for one in overdue_in(directory, now.timestamp())]
     except FileNotFoundError:
-        return None, _none_in(directory), now
+        return None, _none_in(directory), [], now
     except OSError as error:
         raise Unreadable(
             f"{error.filename or directory} cannot be read ({error.strerror}): run this as the user that the server "
             "runs as, or ask the server with --url"
         ) from None
-    if not certificates and authority is None:
+    if not certificates and authority is None and not late:
         _none_in(directory)
-    return authority, certificates, now
+    return authority, certificates, late, now
 
 
 def authority_in(directory: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ import click
 
 from appliance.cli import given, looking, tables
 from appliance.cli.flags import ConfigCommand
-from appliance.cli.kinds import CONFIGS
+from appliance.cli.kinds import CONFIGS, config_class
 from appliance.config.control_plane import ControlPlaneOptions
 from appliance.config.file import open_document
 from appliance.config.options import ConfigError, Option, options_of
@@ -59,7 +59,7 @@ def configured(path: str) -> tuple[str, Any]:
     words = document.command or ("client" if "url" in document.keys else "server")
     if words not in CONFIGS:
         raise ConfigError(f"{document.place('command')}: there is no `sluice {words}`: one of {', '.join(CONFIGS)}")
-    command = ConfigCommand(name=words, config_class=CONFIGS[words])
+    command = ConfigCommand(name=words, config_class=config_class(CONFIGS[words]))
     try:
         with command.make_context(words, ["--config", path]) as ctx:
             return words, given.config_of(ctx, command.config_class)

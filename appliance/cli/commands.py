@@ -1,21 +1,26 @@
 """The commands. Each hands its config to what runs it; imports wait until then: help comes at once."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from appliance.cli import program
 from appliance.cli.flags import ConfigCommand
 from appliance.config.build import full_version
-from appliance.config.certificates import CertificatesConfig
-from appliance.config.client import ClientConfig
-from appliance.config.doctor import DoctorConfig
-from appliance.config.file_server import FileServerConfig
-from appliance.config.http_client import HttpClientConfig
-from appliance.config.http_server import HttpServerConfig
-from appliance.config.known import KnownConfig
-from appliance.config.server import ServerConfig
-from appliance.config.status import StatusConfig
-from appliance.config.tcp_client import TcpClientConfig
-from appliance.config.tcp_server import TcpServerConfig
+
+if TYPE_CHECKING:
+    from appliance.config.certificates import CertificatesConfig
+    from appliance.config.client import ClientConfig
+    from appliance.config.doctor import DoctorConfig
+    from appliance.config.file_server import FileServerConfig
+    from appliance.config.http_client import HttpClientConfig
+    from appliance.config.http_server import HttpServerConfig
+    from appliance.config.known import KnownConfig
+    from appliance.config.server import ServerConfig
+    from appliance.config.status import StatusConfig
+    from appliance.config.tcp_client import TcpClientConfig
+    from appliance.config.tcp_server import TcpServerConfig
+    from appliance.config.tokens import NamedTokenConfig, NewTokenConfig, TokensConfig
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -38,7 +43,7 @@ def http(ctx: click.Context) -> None:
 @http.command(
     "server",
     cls=ConfigCommand,
-    config_class=HttpServerConfig,
+    config_class="http_server.HttpServerConfig",
     examples=[
         "head -c 32 /dev/urandom | base64 > token",
         "sluice http server --token-file token --auto-tls-san 203.0.113.7",
@@ -46,7 +51,7 @@ def http(ctx: click.Context) -> None:
         "sluice http server --token-file token --port 80 --data-addr 127.0.0.1",
     ],
 )
-def http_server(config: HttpServerConfig) -> None:
+def http_server(config: "HttpServerConfig") -> None:
     """Accept clients, and visitors of what they offer.
 
     Runs where the Internet can reach it: visitors come to --port, clients to --control-port.
@@ -59,14 +64,14 @@ def http_server(config: HttpServerConfig) -> None:
 @http.command(
     "client",
     cls=ConfigCommand,
-    config_class=HttpClientConfig,
+    config_class="http_client.HttpClientConfig",
     examples=[
         "sluice http client --url wss://203.0.113.7:8123 --token-file token --upstream http://127.0.0.1:3000",
         "sluice http client --url wss://203.0.113.7:8123 --token-file token \\",
         "    --upstream app.example.com=http://127.0.0.1:3000 --upstream files.example.com=/srv/share",
     ],
 )
-def http_client(config: HttpClientConfig) -> None:
+def http_client(config: "HttpClientConfig") -> None:
     """Offer services of this network through a server.
 
     Dials out to the server, and again whenever the connection is lost.
@@ -86,14 +91,14 @@ def tcp(ctx: click.Context) -> None:
 @tcp.command(
     "server",
     cls=ConfigCommand,
-    config_class=TcpServerConfig,
+    config_class="tcp_server.TcpServerConfig",
     examples=[
         "sluice tcp server --token-file token --auto-tls-san 203.0.113.7",
         "sluice tcp server --token-file token --allow-ports 2222,5432 --data-addr 127.0.0.1",
         "sluice tcp server --token-file token --proxy-protocol v2",
     ],
 )
-def tcp_server(config: TcpServerConfig) -> None:
+def tcp_server(config: "TcpServerConfig") -> None:
     """Accept clients, and visitors at the ports that they offer.
 
     A port is open while a client offers it. --allow-ports says which may be.
@@ -106,14 +111,14 @@ def tcp_server(config: TcpServerConfig) -> None:
 @tcp.command(
     "client",
     cls=ConfigCommand,
-    config_class=TcpClientConfig,
+    config_class="tcp_client.TcpClientConfig",
     examples=[
         "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --upstream 2222=127.0.0.1:22",
         "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --upstream 192.168.0.10 --ports 80,443",
         "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --local 5432:127.0.0.1:5432",
     ],
 )
-def tcp_client(config: TcpClientConfig) -> None:
+def tcp_client(config: "TcpClientConfig") -> None:
     """Offer ports of this network through a server.
 
     Dials out to the server, and again whenever the connection is lost.
@@ -125,13 +130,13 @@ def tcp_client(config: TcpClientConfig) -> None:
 
 @sluice.command(
     cls=ConfigCommand,
-    config_class=ServerConfig,
+    config_class="server.ServerConfig",
     examples=[
         "sluice server --token-file token --auto-tls-san 203.0.113.7",
         "sluice server --token-file token --port 80 --allow-ports 2222,5432",
     ],
 )
-def server(config: ServerConfig) -> None:
+def server(config: "ServerConfig") -> None:
     """Accept clients, and visitors by HTTP and TCP at once.
 
     As `http server` and `tcp server` together, with one control port.
@@ -143,13 +148,13 @@ def server(config: ServerConfig) -> None:
 
 @sluice.command(
     cls=ConfigCommand,
-    config_class=ClientConfig,
+    config_class="client.ClientConfig",
     examples=[
         "sluice client --url wss://203.0.113.7:8123 --token-file token \\",
         "    --upstream app.example.com=http://127.0.0.1:3000 --upstream 2222=127.0.0.1:22",
     ],
 )
-def client(config: ClientConfig) -> None:
+def client(config: "ClientConfig") -> None:
     """Offer HTTP services and ports of this network through a server.
 
     As `http client` and `tcp client` together, in one connection.
@@ -159,7 +164,7 @@ def client(config: ClientConfig) -> None:
     run_client(config)
 
 
-def file_server(config: FileServerConfig) -> None:
+def file_server(config: "FileServerConfig") -> None:
     """Serve the files of a directory over HTTP."""
     from appliance.cli.compose import run_file_server
 
@@ -169,7 +174,7 @@ def file_server(config: FileServerConfig) -> None:
 def _file_server_command(hidden: bool) -> ConfigCommand:
     return ConfigCommand(
         name="fileserver",
-        config_class=FileServerConfig,
+        config_class="file_server.FileServerConfig",
         callback=file_server,
         help=file_server.__doc__,
         hidden=hidden,
@@ -186,14 +191,14 @@ http.add_command(_file_server_command(hidden=True))  # where inlets has it
 
 @sluice.command(
     cls=ConfigCommand,
-    config_class=StatusConfig,
+    config_class="status.StatusConfig",
     examples=[
         "sluice status --url wss://203.0.113.7:8123 --token-file token",
         "sluice status --token-file token --json",
         "sluice status --token-file token --watch",
     ],
 )
-def status(config: StatusConfig) -> None:
+def status(config: "StatusConfig") -> None:
     """Show a server and its connected clients.
 
     Exits 1 when the server cannot be reached, 3 when it refuses the token.
@@ -205,13 +210,13 @@ def status(config: StatusConfig) -> None:
 
 @sluice.command(
     cls=ConfigCommand,
-    config_class=CertificatesConfig,
+    config_class="certificates.CertificatesConfig",
     examples=[
         "sluice certificates",
         "sluice certificates --url wss://203.0.113.7:8123 --token-file token",
     ],
 )
-def certificates(config: CertificatesConfig) -> None:
+def certificates(config: "CertificatesConfig") -> None:
     """List a server's certificates, and the fingerprint of its authority.
 
     Without --url those that the server on this machine keeps: of its own authority, and of Let's Encrypt. With --url
@@ -224,14 +229,14 @@ def certificates(config: CertificatesConfig) -> None:
 
 @sluice.command(
     cls=ConfigCommand,
-    config_class=KnownConfig,
+    config_class="known.KnownConfig",
     examples=[
         "sluice trust --url wss://203.0.113.7:8123",
         "sluice trust --list",
         "sluice trust --url wss://203.0.113.7:8123 --forget",
     ],
 )
-def trust(config: KnownConfig) -> None:
+def trust(config: "KnownConfig") -> None:
     """Show how a server is known here, and trust it as it is now.
 
     A client remembers the authority of each server, and refuses another one until it is accepted here: after a look at
@@ -240,6 +245,61 @@ def trust(config: KnownConfig) -> None:
     from appliance.cli.trust import trust as run_trust
 
     run_trust(config)
+
+
+@sluice.group(invoke_without_command=True)
+@click.pass_context
+def tokens(ctx: click.Context) -> None:
+    """Tokens of their own for clients: each opens what it is made for, and can be revoked by itself."""
+    _help_unless_called(ctx)
+
+
+@tokens.command(
+    "list",
+    cls=ConfigCommand,
+    config_class="tokens.TokensConfig",
+    examples=["sluice tokens list --url wss://203.0.113.7:8123 --token-file token"],
+)
+def tokens_list(config: "TokensConfig") -> None:
+    """List a server's tokens for clients, and how many clients each has let in.
+
+    The tokens themselves are kept nowhere and cannot be shown again.
+    """
+    from appliance.cli.tokens import list_tokens
+
+    list_tokens(config)
+
+
+@tokens.command(
+    "add",
+    cls=ConfigCommand,
+    config_class="tokens.NewTokenConfig",
+    examples=[
+        "(umask 077; sluice tokens add pi --url wss://203.0.113.7:8123 --token-file token > pi.token)",
+        "sluice tokens add pi --token-file token --names '*.home.example.com' --ports 2222",
+    ],
+)
+def tokens_add(config: "NewTokenConfig") -> None:
+    """Make a token that lets clients connect, and nothing else, and print it this once.
+
+    The server keeps its digest alone. With --names or --ports its clients may offer these and nothing more.
+    """
+    from appliance.cli.tokens import add_token
+
+    add_token(config)
+
+
+@tokens.command(
+    "remove",
+    cls=ConfigCommand,
+    config_class="tokens.NamedTokenConfig",
+    examples=["sluice tokens remove pi --url wss://203.0.113.7:8123 --token-file token"],
+)
+def tokens_remove(config: "NamedTokenConfig") -> None:
+    """Revoke a token. The sessions of its clients end at once, with all that they carry."""
+    from appliance.cli.tokens import remove_token
+
+    remove_token(config)
 
 
 @sluice.group("config", invoke_without_command=True)
@@ -274,14 +334,14 @@ def config_show(file: str, as_json: bool) -> None:
 
 @sluice.command(
     cls=ConfigCommand,
-    config_class=DoctorConfig,
+    config_class="doctor.DoctorConfig",
     examples=[
         "sluice doctor --config /etc/sluice/server.toml",
         "sluice doctor --url wss://203.0.113.7:8123 --token-file token",
         "sluice doctor --name tunnel.example.com",
     ],
 )
-def doctor(config: DoctorConfig) -> None:
+def doctor(config: "DoctorConfig") -> None:
     """Look for what keeps a tunnel from working, and say how to mend it.
 
     Looks at this machine; with --config at all that a server or client needs, with --url at a server. Without either,

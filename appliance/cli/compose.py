@@ -1,27 +1,30 @@
-"""Puts together what a command runs. Imports wait until their command runs: help comes at once."""
+"""Puts together what a command runs. Imports wait until their command runs: help comes at once, clients are small."""
+
+from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.cli import addresses, logs, looking
-from appliance.config.client import ClientConfig
-from appliance.config.client_options import ClientOptions
-from appliance.config.control_plane import ControlPlaneOptions
-from appliance.config.file_server import FileServerConfig
-from appliance.config.http_client import HttpClientConfig
-from appliance.config.http_server import HttpServerConfig
-from appliance.config.server import ServerConfig
-from appliance.config.tcp_client import TcpClientConfig
-from appliance.config.tcp_server import TcpServerConfig
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from pathlib import Path
 
     from appliance.admin.client_page import ClientPage
     from appliance.admin.log_ring import LogRing
     from appliance.certificates.material import Material
+    from appliance.config.client import ClientConfig
+    from appliance.config.client_options import ClientOptions
+    from appliance.config.control_plane import ControlPlaneOptions
+    from appliance.config.file_server import FileServerConfig
+    from appliance.config.http_client import HttpClientConfig
+    from appliance.config.http_server import HttpServerConfig
+    from appliance.config.server import ServerConfig
+    from appliance.config.tcp_client import TcpClientConfig
+    from appliance.config.tcp_server import TcpServerConfig
+    from appliance.server.client_tokens import ClientTokens
     from appliance.server.own_certificates import OwnCertificates
     from appliance.server.renewing import Renewing
     from appliance.server.returning import Returning
@@ -40,6 +43,7 @@ def run_server(config: HttpServerConfig | TcpServerConfig | ServerConfig) -> Non
     logs.set_up(config.log_level)
 
     from appliance.admin.app import Pages
+    from appliance.config.http_server import HttpServerConfig
     from appliance.server import app, running
     from appliance.server.reloading import Reload
     from appliance.server.tending import Tending
@@ -51,7 +55,9 @@ def run_server(config: HttpServerConfig | TcpServerConfig | ServerConfig) -> Non
         context = server_context(str(material.certificate_file), str(material.key_file))
     secure = _secure(config)
     pages = Pages(_log_ring(), config.origin.sources)
-    server = app.Server(config, token, context, pages.make, secure, inherited, _returning(config))
+    server = app.Server(
+        config, token, context, pages.make, secure, inherited, _returning(config), _client_tokens(config)
+    )
     if material is not None:
         server.state.control_certificate, server.state.ca_pem = material, material.ca_pem
         if material.ca_pem is not None:
@@ -60,21 +66,37 @@ def run_server(config: HttpServerConfig | TcpServerConfig | ServerConfig) -> Non
     if secure is not None and isinstance(config, HttpServerConfig):
         own = _own_certificates(config, secure)
         renewing = _renewing(config, secure, lambda: server.ports)
+        if renewing is not None:
+            server.state.overdue = renewing.overdue
     tending = Tending(server, lambda: _material(server.config, server.state.control_certificate), secure, own, renewing)
     reload = Reload(server, looking.look_at_server, tending.reload, own)
     running.run(server, tending.daily, reload, [part for part in (own, renewing, pages) if part is not None])
 
 
-def _returning(config: ControlPlaneOptions) -> "Returning":
+def _returning(config: ControlPlaneOptions) -> Returning:
     """What the last run of this server has left for this one."""
-    from appliance.certificates import state
     from appliance.server.returning import Returning
 
-    directory = Path(config.auto_tls_path) if config.auto_tls_path else state.find_directory(os.environ)
+    directory = _state_directory(config)
     return Returning(directory / f"returning-{config.control_port}.json" if directory is not None else None)
 
 
-def _log_ring() -> "LogRing":
+def _client_tokens(config: ControlPlaneOptions) -> ClientTokens:
+    from appliance.server.client_tokens import ClientTokens
+
+    directory = _state_directory(config)
+    return ClientTokens(directory / "client-tokens.json" if directory is not None else None)
+
+
+def _state_directory(config: ControlPlaneOptions) -> Path | None:
+    from pathlib import Path
+
+    from appliance.certificates import state
+
+    return Path(config.auto_tls_path) if config.auto_tls_path else state.find_directory(os.environ)
+
+
+def _log_ring() -> LogRing:
     """The log's last lines, kept from now on for the page."""
     import logging
 
@@ -85,8 +107,10 @@ def _log_ring() -> "LogRing":
     return lines
 
 
-def _secure(config: ControlPlaneOptions) -> "Secure | None":
+def _secure(config: ControlPlaneOptions) -> Secure | None:
     """Visitors' TLS, with no certificate in it yet; None where there is to be none."""
+    from appliance.config.http_server import HttpServerConfig
+
     if not isinstance(config, HttpServerConfig) or not config.secure:
         return None
     from appliance.certificates.challenges import Challenges
@@ -96,7 +120,7 @@ def _secure(config: ControlPlaneOptions) -> "Secure | None":
     return Secure(Store(), Challenges())
 
 
-def _own_certificates(config: HttpServerConfig, secure: "Secure") -> "OwnCertificates":
+def _own_certificates(config: HttpServerConfig, secure: Secure) -> OwnCertificates:
     from appliance.server.own_certificates import OwnCertificates
 
     own = OwnCertificates(config, secure.store)
@@ -105,8 +129,8 @@ def _own_certificates(config: HttpServerConfig, secure: "Secure") -> "OwnCertifi
 
 
 def _renewing(
-    config: HttpServerConfig, secure: "Secure", ports: "Callable[[], tuple[int | None, int | None]]"
-) -> "Renewing | None":
+    config: HttpServerConfig, secure: Secure, ports: Callable[[], tuple[int | None, int | None]]
+) -> Renewing | None:
     """What orders certificates, with those that it has already in the store."""
     if not config.letsencrypt_domain:
         return None
@@ -141,7 +165,7 @@ def run_client(config: HttpClientConfig | TcpClientConfig | ClientConfig) -> Non
             page.stop()
 
 
-def _client_page(config: ClientOptions) -> "ClientPage | None":
+def _client_page(config: ClientOptions) -> ClientPage | None:
     """The inspector's page, listening; None without --inspect: most clients never load what it needs."""
     place = addresses.inspector_address(config)
     if place is None:
@@ -154,7 +178,7 @@ def _client_page(config: ClientOptions) -> "ClientPage | None":
     return page
 
 
-def _open_directory(path: str, browse: bool) -> "socket.socket":
+def _open_directory(path: str, browse: bool) -> socket.socket:
     from appliance.fileserver.service import open_directory  # here, for most clients serve no files
 
     return open_directory(path, browse)
@@ -169,7 +193,7 @@ def run_file_server(config: FileServerConfig) -> None:
     app.run(config)
 
 
-def _material(config: ControlPlaneOptions, known: "Material | None" = None) -> "Material | None":
+def _material(config: ControlPlaneOptions, known: Material | None = None) -> Material | None:
     """What the control plane shows its clients: the user's certificate, the automatic one, or none at all. Of one that
     is `known` nothing is said again."""
     import socket

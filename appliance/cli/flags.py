@@ -3,35 +3,51 @@
 import dataclasses
 import typing
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from appliance.cli import given
+from appliance.cli import given, kinds
 from appliance.config.options import ConfigError, Option, flag, options_of, parse_boolean, parse_duration
 from appliance.config.origin import Origin
 from appliance.config.shared import GROUPS, HELP, LicenceOptions
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _ARGUMENTS = "sluice.arguments"
 _PATHS = {"FILE": "file", "DIR": "dir", "DIRECTORY": "dir"}  # what shells complete, by the metavar
 
 
 class ConfigCommand(click.Command):
-    """A command whose flags are the options of ``config_class``; its function is called with the config."""
+    """A command whose flags are the options of ``config_class``; its function is called with the config.
 
-    def __init__(self, *, config_class: type, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs | {"params": flags_of(config_class)})
-        self.config_class = config_class
+    A class that is named, as in `kinds`, is imported when the command is run or asked for its help: of all commands,
+    few are.
+    """
+
+    def __init__(self, *, config_class: type | str, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._wanted = config_class
         self.examples = examples
+
+    @cached_property
+    def config_class(self) -> type:
+        return self._wanted if isinstance(self._wanted, type) else kinds.config_class(self._wanted)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not self.params:
+            self.params = flags_of(self.config_class)
+        return super().get_params(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = tuple(args)
-        return super().parse_args(ctx, self._split_short(args))
+        return super().parse_args(ctx, self._split_short(ctx, args))
 
-    def _split_short(self, args: list[str]) -> list[str]:
+    def _split_short(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``-p=8000``, which Go's flags allow, as ``-p 8000``: click would take "=8000" for the value."""
-        names = {name: param for param in self.params for name in param.opts}
+        names = {name: param for param in self.get_params(ctx) for name in param.opts}
         pieces: list[str] = []
         for text in args:
             before = names.get(pieces[-1]) if pieces else None
@@ -62,9 +78,9 @@ class ConfigCommand(click.Command):
         except click.UsageError as error:
             raise ConfigError(error.format_message().rstrip(".")) from None
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Old names of flags work, and nobody is to learn them."""
-        old = {name for param in self.params if isinstance(param, Flag) for name in param.described.aliases}
+        old = {name for param in self.get_params(ctx) if isinstance(param, Flag) for name in param.described.aliases}
         return [item for item in super().shell_complete(ctx, incomplete) if item.value not in old]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -127,14 +143,12 @@ class Flag(click.Option):
         text = "; ".join(notes)
         return left, self.described.help + (f"  [{text}]" if text else "")
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         metavar = self.described.metavar or ""
         if metavar in _PATHS:
-            return [CompletionItem(incomplete, type=_PATHS[metavar])]
+            return [_item(incomplete, type=_PATHS[metavar])]
         words = [word for word in metavar.split("|") if word.islower()]
-        return super().shell_complete(ctx, incomplete) or [
-            CompletionItem(word) for word in words if word.startswith(incomplete)
-        ]
+        return super().shell_complete(ctx, incomplete) or [_item(word) for word in words if word.startswith(incomplete)]
 
     def _shown_default(self) -> str:
         if self.required:
@@ -150,6 +164,13 @@ class Flag(click.Option):
         return f"default: {'true' if self.field_default is True else self.field_default}"
 
 
+class Positional(click.Argument):
+    """The word behind a command; the usage line and the command's own text tell of it."""
+
+    def get_help_record(self, ctx: click.Context) -> Any:
+        return None
+
+
 class Boolean(click.ParamType):
     name = "true|false"
 
@@ -161,8 +182,8 @@ class Boolean(click.ParamType):
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in ("true", "false") if word.startswith(incomplete)]
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        return [_item(word) for word in ("true", "false") if word.startswith(incomplete)]
 
 
 class Choice(click.ParamType):
@@ -179,8 +200,8 @@ class Choice(click.ParamType):
             self.fail(f"{value!r} is none of {', '.join(filter(None, self.words))}", param, ctx)
         return word
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in self.words if word and word.startswith(incomplete)]
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        return [_item(word) for word in self.words if word and word.startswith(incomplete)]
 
 
 class Duration(click.ParamType):
@@ -207,6 +228,17 @@ DURATION = Duration()
 DURATION_OR_NEVER = Duration(never=True)
 
 
+def _item(value: str, **about: Any) -> "CompletionItem":
+    from click.shell_completion import CompletionItem  # here, for none but shells want them
+
+    return CompletionItem(value, **about)
+
+
 def flags_of(config_class: type) -> list[click.Parameter]:
     types = typing.get_type_hints(config_class)
-    return [Flag(field, described, types[field.name]) for field, described in options_of(config_class)]
+    return [
+        Positional([field.name], metavar=described.metavar)
+        if described.positional
+        else Flag(field, described, types[field.name])
+        for field, described in options_of(config_class)
+    ]

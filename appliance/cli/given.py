@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from appliance.cli.addresses import absolute
+from appliance.cli.kinds import CONFIGS, config_class, spoken
 from appliance.config.options import ConfigError, flag
 from appliance.config.origin import ENVIRONMENT, FILE, FLAG, Origin
 
@@ -28,24 +29,24 @@ def read_file(ctx: click.Context, param: click.Parameter, path: str | None) -> s
     ctx.meta.pop(_SETTINGS, None)
     if path is None or ctx.resilient_parsing:
         return path
-    from appliance.cli.kinds import CONFIGS, spoken  # here, for what reads TOML costs memory
-    from appliance.config.file import open_document, read_settings
+    from appliance.config.file import open_document, read_settings  # here, for what reads TOML costs memory
 
-    config_class = ctx.command.config_class  # type: ignore[attr-defined]
-    if config_class not in CONFIGS.values():
+    wanted_class = ctx.command.config_class  # type: ignore[attr-defined]
+    called = spoken(wanted_class)
+    if not called:
         return path  # of another command, which is looked at
     document = open_document(path)
-    wanted, called = document.command, spoken(config_class)
+    wanted = document.command
     if wanted and wanted != called:
         raise ConfigError(
             f"{document.place('command')}: this file is for `sluice {wanted}`, and this is `sluice {called}`"
         )
-    settings = ctx.meta[_SETTINGS] = read_settings(document, config_class, CONFIGS.values())
+    settings = ctx.meta[_SETTINGS] = read_settings(document, wanted_class, map(config_class, CONFIGS.values()))
     ctx.default_map = dict(settings.values)
     return path
 
 
-def config_of(ctx: click.Context, config_class: type, again: Callable[[], Any] | None = None) -> Any:
+def config_of(ctx: click.Context, wanted_class: type, again: Callable[[], Any] | None = None) -> Any:
     """The config of a context that has been parsed. Raises ConfigError, with its place where that is in a file."""
     values = dict(ctx.params)
     found = {name: _SOURCES.get(source) for name in values if (source := ctx.get_parameter_source(name))}
@@ -61,8 +62,8 @@ def config_of(ctx: click.Context, config_class: type, again: Callable[[], Any] |
         if sources.get("upstream") == FILE:  # directories in a file are looked for beside it
             here = os.path.dirname(os.path.abspath(origin.path))
             values["upstream"] = tuple(absolute(piece, here) for piece in values["upstream"])
-        config = config_class(**values)
-    if hasattr(config_class, "origin"):
+        config = wanted_class(**values)
+    if hasattr(wanted_class, "origin"):
         object.__setattr__(config, "origin", origin)
     return config
 

@@ -35,6 +35,8 @@ def fetch(url: ServerUrl, token: str, options: TrustOptions) -> tuple[bytes, dat
     answer = Asking(url, options).get("/status", token)
     if answer.status == 401:
         raise TokenRefused(f"{url} refuses the token: pass the server's with --token-file FILE")
+    if answer.status == 400 and url.scheme == "ws":
+        raise StatusError(f"{url} does not understand this: it most likely speaks TLS, so write wss:// in --url")
     if answer.status != 200:
         raise StatusError(f"{url} answers {answer.status} to /status: --url must name the control plane of a server")
     return answer.body, answer.now()

@@ -28,7 +28,7 @@ def render(answer: Mapping[str, Any], now: datetime) -> str:
     lines = [
         "Server info:",
         f"Hostname:       {shown(info.get('hostname'))}",
-        f"Process uptime: {_since(info.get('startTime'), now, ' ago')}",
+        f"Process uptime: {since(info.get('startTime'), now, ' ago')}",
         f"Mode:           {shown(info.get('mode'))}",
         f"Version:        {shown(info.get('version'))} {shown(info.get('sha'))}",
         "",
@@ -57,12 +57,13 @@ def _row(client: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
     return (
         shown(client.get("clientID")),
         shown(client.get("remoteAddr")),
-        _since(client.get("since"), now),
+        since(client.get("since"), now),
         upstreams,
     )
 
 
-def _since(moment: Any, now: datetime, suffix: str = "") -> str:
+def since(moment: Any, now: datetime, suffix: str = "") -> str:
+    """How long ago that is; "unknown" for what is no time."""
     try:
         return spoken_age(now - datetime.fromisoformat(moment)) + suffix
     except (TypeError, ValueError):

@@ -10,6 +10,8 @@ from appliance.cli.tables import shown, table
 from appliance.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW
 
 COLOURS = {"ok": GREEN, "warning": YELLOW, "error": RED}
+_NAME_LETTERS = 24  # of a client's name
+_CLIENT_WIDTHS = (12, 12, 21, 7, 9, 9, 7, 0)
 _LEAST_ROWS = 2  # of each table, however small the terminal is
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -126,6 +128,7 @@ def _clients(look: Look, before: Look | None, passed: float) -> list[Line]:
         failing = any(part.get("state") == "failing" for part in upstreams)
         cells = (
             shown(one.get("clientId"))[:12],
+            shown(one.get("name") or "-")[:_NAME_LETTERS],
             shown(one.get("remoteAddr")),
             _seconds(one.get("roundTripSeconds")),
             f"{_size(_change(one, known, 'bytesIn', passed))}/s",
@@ -134,7 +137,7 @@ def _clients(look: Look, before: Look | None, passed: float) -> list[Line]:
             ", ".join(f"{shown(part.get('offer'))}={shown(part.get('target'))}{_mark(part)}" for part in upstreams),
         )
         rows.append((cells, YELLOW if failing else ""))
-    return _table(("Client", "Address", "RTT", "In", "Out", "Streams", "Upstreams"), rows, (12, 21, 7, 9, 9, 7, 0))
+    return _table(("Client", "Name", "Address", "RTT", "In", "Out", "Streams", "Upstreams"), rows, _CLIENT_WIDTHS)
 
 
 def _mark(upstream: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import random
-import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from gevent.event import Event
 from greenlet import getcurrent
 
 from appliance.certificates.trust import Distrusted, Trust
-from appliance.client.attachment import Attachment, Draining
+from appliance.client.attachment import Attachment, Dismissed, Draining
 from appliance.client.forwards import LocalForwards
 from appliance.client.upstream import OpenDirectory, Upstreams
 from appliance.config.build import VERSION
@@ -75,7 +74,8 @@ class Agent:
             config.strict_forwarding,
             getattr(config, "upstream_insecure", False),
         )
-        self._client_id = config.client_id or secrets.token_hex(16)
+        self._client_id = config.client_id or os.urandom(16).hex()
+        self._name = config.called
         self._inspection: Inspection | None = None
         if inspector is not None:
             from appliance.client.inspection import Inspection  # here, for most clients have none
@@ -92,6 +92,7 @@ class Agent:
         self._stopping = Event()
         self._hurry = False  # the server has said that it goes away: it may be back at once
         self._hurried = -math.inf  # when, last
+        self._dismissed = False  # for good: only another token or id helps, and that may take a while
         self._woken = Event()  # there is a reason to try again now
         self.status = "starting"
 
@@ -134,7 +135,7 @@ class Agent:
         pause = FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
-            self._hurry = False
+            self._hurry = self._dismissed = False
             self._woken.clear()
             reason = self._attempt()
             if self._stopping.is_set():
@@ -145,7 +146,9 @@ class Agent:
                 log.info("%s; connecting again", reason)
                 self._stopping.wait(random.uniform(0.0, AT_ONCE_SECONDS))
                 continue
-            if time.monotonic() - began > STEADY_SECONDS:
+            if self._dismissed:
+                pause = MOST_PAUSE_SECONDS
+            elif time.monotonic() - began > STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             seconds = pause * random.uniform(0.5, 1.0)
             log.warning("%s; next try in %.1f s", reason, seconds)
@@ -163,8 +166,10 @@ class Agent:
         for attachment in attachments:
             attachment.close_idle()  # the server has gone, or has not heard
         gevent.wait(quiet, max(0.0, began + self.grace - time.monotonic()))
-        for attachment in attachments:
-            attachment.cut_off()
+        cut_off = sum([attachment.cut_off() for attachment in attachments])
+        if cut_off:
+            visitors = "visitor" if cut_off == 1 else "visitors"
+            log.warning("cut off after %g seconds (--grace): %d %s", self.grace, cut_off, visitors)
 
     def _attempt(self) -> str:
         """One session from dial to end; returns why it ended."""
@@ -231,6 +236,9 @@ class Agent:
             draining = self._hurry = True
             tasks.spawn("leaving session", self._see_out, attachment, dialer)
             return f"the server is going away ({error})"
+        except Dismissed as error:
+            self._dismissed = True
+            return str(error)
         except (FrameError, MessageError) as error:
             channel.close(frames.PROTOCOL_ERROR, str(error))
             return f"the server broke the protocol: {error}"
@@ -263,16 +271,17 @@ class Agent:
 
     def offer(self, upstreams: tuple[Upstream, ...], config: ClientOptions) -> None:
         """From now on, offer these, and deal with them as `config` says. Raises ConfigError, and changes nothing."""
-        former = self._declared, self._host_header
+        former = self._declared, self._host_header, self._name
         self._declared, self._host_header = upstreams, getattr(config, "host_header", None) or ""
+        self._name = config.called
         try:
             self._check_size()
         except ConfigError:
-            self._declared, self._host_header = former
+            self._declared, self._host_header, self._name = former
             raise
         self._upstreams.declare(upstreams, config)
-        if self._attachment is not None and former != (self._declared, self._host_header):
-            self._attachment.update(Update(*self._offers()))
+        if self._attachment is not None and former != (self._declared, self._host_header, self._name):
+            self._attachment.update(Update(*self._offers(), self._name))
             self._say_offers()
 
     def use(self, config: ClientOptions, token: str) -> None:
@@ -297,10 +306,10 @@ class Agent:
         return tuple(names), tuple(ports)
 
     def _hello(self) -> Hello:
-        return Hello(self._client_id, VERSION, *self._offers())
+        return Hello(self._client_id, VERSION, *self._offers(), self._name)
 
     def _welcomed(self) -> None:
-        log.info("connected to %s as %s", self._url, self._client_id)
+        log.info("connected to %s as %s (%s)", self._url, self._client_id, self._name)
         self.status = f"connected to {self._url}"
         self._say_offers()
 

@@ -37,6 +37,10 @@ class Draining(ConnectionError):
     """The server is going away. The session goes on for what is under way: see `Attachment.see_out`."""
 
 
+class Dismissed(ConnectionError):
+    """The server has ended the session for good: coming back as it is will not help."""
+
+
 class Attachment:
     """`quiet`: set while there are no streams that the server opens."""
 
@@ -94,7 +98,8 @@ class Attachment:
             elif isinstance(message, Served):
                 self._told(message)
             elif isinstance(message, Evicted):
-                raise ConnectionError(f"the server has ended the session: {message.reason}")
+                ended = Dismissed if message.final else ConnectionError
+                raise ended(f"the server has ended the session: {message.reason}")
             elif isinstance(message, Drain):
                 raise Draining(message.reason)
             else:
@@ -136,10 +141,13 @@ class Attachment:
             if carrier.idle:
                 carrier.close()
 
-    def cut_off(self) -> None:
-        """End what still carries a visitor."""
-        for carrier in tuple(self._carriers):
+    def cut_off(self) -> int:
+        """End what still carries a visitor. Returns how many that were."""
+        carriers = tuple(self._carriers)
+        busy = sum(not carrier.idle for carrier in carriers)
+        for carrier in carriers:
             carrier.close()
+        return busy
 
     def _grow(self, count: int) -> None:
         count = min(count, self._most - len(self._carriers) - self._dialling)
@@ -170,7 +178,7 @@ class Attachment:
             connection.close()
             return
         if self.inspection is not None:
-            self.inspection.listen(stream)
+            self.inspection.listen(stream, lambda: not self._over and self._channel.stands)
         carrier = Carrier(stream, self._upstreams.dial)
         self._carriers.add(carrier)
         self.quiet.clear()

@@ -4,6 +4,9 @@ upstream."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+
+import gevent
 
 from appliance.client.upstream import Upstreams
 from appliance.transport import tasks
@@ -13,9 +16,11 @@ from appliance.transport.tapped import tap
 from appliance.tunnel.carrier import NotReached
 from appliance.tunnel.inspector.dialogue import Dialogue
 from appliance.tunnel.inspector.edits import Edits, head_bytes, request_again
-from appliance.tunnel.inspector.overhear import ENDED, Overhear
+from appliance.tunnel.inspector.overhear import ENDED, Overhear, parted
 from appliance.tunnel.inspector.record import BROKEN, DONE, Record
 from appliance.tunnel.inspector.store import REPLAY_SECONDS, TOO_LONG, UNSENT, Inspector
+
+SETTLE_SECONDS = 0.25
 
 
 class Inspection:
@@ -28,8 +33,23 @@ class Inspection:
         self._open: set[Connection] = set()
         inspector.send = self._send
 
-    def listen(self, stream: Stream) -> None:
-        tap(stream, Overhear(self._inspector, self._client_id))
+    def listen(self, stream: Stream, linked: Callable[[], bool]) -> None:
+        """`linked`: whether the session that the stream is of still stands."""
+        connection = stream.connection
+
+        def part(record: Record) -> None:
+            moment = time.monotonic()
+            if connection.closed or connection.peer_has_left():
+                tasks.spawn("parting", self._part, record, linked, moment)
+            else:
+                parted(self._inspector, record, False, moment)
+
+        tap(stream, Overhear(self._inspector, self._client_id, part))
+
+    def _part(self, record: Record, linked: Callable[[], bool], moment: float) -> None:
+        """The server ended the stream. If it goes away itself, the session ends as well, but not always first."""
+        gevent.sleep(SETTLE_SECONDS)
+        parted(self._inspector, record, linked(), moment)
 
     def stop(self) -> None:
         for connection in tuple(self._open):

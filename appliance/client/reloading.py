@@ -16,7 +16,7 @@ OFFERS = frozenset(
     ("upstream", "port", "ports", "host_header", "strict_forwarding", "upstream_timeout", "upstream_insecure")
 )
 # What can change while the client runs.
-LIVE = OFFERS | {"token", "token_file", "token_env", "log_level", "grace"}
+LIVE = OFFERS | {"name", "token", "token_file", "token_env", "log_level", "grace"}
 
 log = logging.getLogger("sluice.client")
 

@@ -1,13 +1,19 @@
 """What this copy of the program is: version, commit, and where its data files lie."""
 
+from __future__ import annotations
+
+import os
 import re
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance import __version__
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 VERSION = __version__
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 GENERATED = "build_sha.txt"  # written beside this file by setup.py, into what it builds
 _SHA = re.compile(r"[0-9a-f]{7,64}")
 
@@ -23,41 +29,48 @@ def full_version() -> str:
     return f"{VERSION} {sha()}"
 
 
-def read_sha(package: Path) -> str:
+def read_sha(package: str) -> str:
     """The commit of the package in that directory. Runs no git: a small machine need not have it."""
-    found = _first_line(package / "config" / GENERATED) or _head_commit(package.parent / ".git")
+    found = _first_line(os.path.join(package, "config", GENERATED))
+    found = found or _head_commit(os.path.join(os.path.dirname(package), ".git"))
     return found[:7] if _SHA.fullmatch(found) else "unknown"
 
 
 def web_directory() -> Path:
     """Templates and static assets: inside the package when installed, beside it in a checkout."""
-    installed = _PACKAGE / "web"
-    return installed if installed.is_dir() else _PACKAGE.parent / "web"
+    from pathlib import Path  # here, for it takes a third of a megabyte, and clients do without
+
+    installed = Path(_PACKAGE, "web")
+    return installed if installed.is_dir() else Path(_PACKAGE).with_name("web")
 
 
-def _head_commit(git: Path) -> str:
-    if git.is_file():  # a worktree: "gitdir: /where/it/is"
-        git = git.parent / _first_line(git).removeprefix("gitdir:").strip()
-    head = _first_line(git / "HEAD")
+def _head_commit(git: str) -> str:
+    if os.path.isfile(git):  # a worktree: "gitdir: /where/it/is"
+        git = os.path.join(os.path.dirname(git), _first_line(git).removeprefix("gitdir:").strip())
+    head = _first_line(os.path.join(git, "HEAD"))
     if not head.startswith("ref:"):
         return head
     name = head.removeprefix("ref:").strip()
-    common = _first_line(git / "commondir")
-    shared = git / common if common else git
-    return _first_line(git / name) or _first_line(shared / name) or _packed(shared / "packed-refs", name)
+    shared = os.path.join(git, _first_line(os.path.join(git, "commondir")))
+    return (
+        _first_line(os.path.join(git, name))
+        or _first_line(os.path.join(shared, name))
+        or _packed(os.path.join(shared, "packed-refs"), name)
+    )
 
 
-def _packed(packed_refs: Path, name: str) -> str:
-    try:
-        lines = packed_refs.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
+def _packed(packed_refs: str, name: str) -> str:
+    lines = _text(packed_refs).splitlines()
     return next((line.split(" ", 1)[0] for line in lines if line.endswith(f" {name}")), "")
 
 
-def _first_line(path: Path) -> str:
+def _first_line(path: str) -> str:
+    return _text(path).partition("\n")[0].strip()
+
+
+def _text(path: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return ""
-    return text.partition("\n")[0].strip()

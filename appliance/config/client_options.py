@@ -1,5 +1,6 @@
 """Options that every client has: the server, what may be dialled, and the services it brings home."""
 
+import os
 import re
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,6 +20,8 @@ from appliance.config.shared import (
 )
 from appliance.config.trust import TrustOptions
 
+MOST_NAME = 64  # letters; the server takes no longer one
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(TokenOptions, TrustOptions, LogOptions, ConfigFileOptions, GenerateOptions, LicenceOptions):
@@ -37,6 +40,13 @@ class ClientOptions(TokenOptions, TrustOptions, LogOptions, ConfigFileOptions, G
         metavar="HEX",
         default_text="random",
         help="Identity of this client: 32 hex digits.",
+    )
+    name: str | None = option(
+        None,
+        group=SERVER,
+        metavar="TEXT",
+        default_text="this machine's host name",
+        help="What this client is called on the server: in its status, on its admin page, in its log.",
     )
 
     upstream: tuple[str, ...] = option((), group=UPSTREAMS, help="What visitors reach.")
@@ -69,6 +79,14 @@ class ClientOptions(TokenOptions, TrustOptions, LogOptions, ConfigFileOptions, G
             raise ConfigError(self.nothing_given)
         if self.client_id is not None and not re.fullmatch(r"[0-9a-f]{32}", self.client_id):
             raise ConfigError(f"--client-id {self.client_id!r}: 32 hex digits (0-9, a-f) are needed")
+        if self.name is not None and not (0 < len(self.name.strip()) <= MOST_NAME and self.name.isprintable()):
+            raise ConfigError(f"--name {self.name!r}: 1 to {MOST_NAME} printable characters are needed")
+
+    @property
+    def called(self) -> str:
+        """The client's name."""
+        given = self.name if self.name is not None else os.uname().nodename
+        return "".join(sign for sign in given.strip() if sign.isprintable())[:MOST_NAME]
 
     @property
     def offered_ports(self) -> tuple[str, ...]:

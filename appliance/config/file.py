@@ -1,6 +1,5 @@
 """Configuration files: TOML whose keys are flags. What is wrong in one is told with its line."""
 
-import difflib
 import os
 import re
 import stat
@@ -160,6 +159,8 @@ def _known(document: Document, key: str, fields: Mapping[str, tuple[str, Option]
     if any(spelled in _fields(other) for other in others):
         raise ConfigError(f"{place}: {key} is a key of other commands: this one has no --{spelled}")
     shown = [name for name, (_, described) in fields.items() if not described.hidden]
+    import difflib  # here, for few files are wrong
+
     close = difflib.get_close_matches(spelled, shown, 1, 0.6)
     if close:
         raise ConfigError(f"{place}: unknown key {key}: do you mean {close[0]}?")

@@ -10,6 +10,8 @@ FORMATS = ("systemd", "k8s_yaml", "docker", "compose", "launchd", "cloud-init")
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")  # good for units, containers and Kubernetes (RFC 1123 label)
 
+_PACKAGE = re.compile(r"[A-Za-z0-9][!-~ ]{0,1000}")  # no flag of pip
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateOptions:
@@ -27,9 +29,23 @@ class GenerateOptions:
         default_text="sluice-server or sluice-client",
         help="What --generate calls it: unit, container, deployment.",
     )
+    generate_package: str | None = option(
+        None,
+        group=OUTPUT,
+        metavar="SOURCE",
+        default_text="this version, from pip's index",
+        help="What --generate cloud-init installs: a wheel's https address, or a package as pip takes it.",
+    )
 
     def check_generate(self) -> None:
         """Raises ConfigError, naming the flag at fault."""
+        if self.generate_package is not None and (
+            self.generate != "cloud-init" or not _PACKAGE.fullmatch(self.generate_package)
+        ):
+            raise ConfigError(
+                "--generate-package is for --generate cloud-init: a wheel's https address, or a package as pip takes "
+                "it, like sluice-appliance==0.1.0"
+            )
         if self.generate_name is None:
             return
         if not self.generate:

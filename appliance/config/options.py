@@ -22,7 +22,8 @@ class Option:
     """What a command line needs to know about a field beyond its name, type and default.
 
     ``unit`` "seconds" makes a number accept durations ("90", "1m30s"). ``aliases`` work and are not shown. ``bare``:
-    what the flag means without a value. ``environment``: a variable that stands in where the flag is not given.
+    what the flag means without a value. ``positional``: no flag, but the word behind the command. ``environment``: a
+    variable that stands in where the flag is not given.
     """
 
     help: str
@@ -39,6 +40,7 @@ class Option:
     hidden: bool = False
     secret: bool = False
     bare: str | None = None
+    positional: bool = False
 
 
 def option(default: Any = dataclasses.MISSING, **described: Any) -> Any:

@@ -14,6 +14,11 @@ class AskingOptions(TokenOptions, TrustOptions, LicenceOptions):
     url: str = option("wss://127.0.0.1:8123", group=SERVER, metavar="URL", help="The server's control plane.")
     json: bool = option(False, group=OUTPUT, help=JSON_HELP)
 
+    def check_url(self) -> None:
+        if not self.url.strip():
+            raise ConfigError("--url is empty: give the server's address, like wss://203.0.113.7:8123")
+        self.check_trust(self.url)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig(AskingOptions):
@@ -31,8 +36,6 @@ class StatusConfig(AskingOptions):
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if not self.url.strip():
-            raise ConfigError("--url is empty: give the server's address, like wss://203.0.113.7:8123")
         if self.interval != 1.0 and not self.watch:
             raise ConfigError("--interval is for --watch: give that, too, or leave it out")
-        self.check_trust(self.url)
+        self.check_url()

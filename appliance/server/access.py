@@ -1,4 +1,5 @@
-"""Who may use the control plane: whoever has the token. Wrong ones are counted and, in numbers, slowed."""
+"""Who may use the control plane: whoever has the token; clients, with one of their own. Wrong ones are counted and, in
+numbers, slowed."""
 
 import hashlib
 import hmac
@@ -9,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import gevent
+
+from appliance.server.client_tokens import OWN, Bearer, ClientTokens
 
 log = logging.getLogger("sluice.control")
 
@@ -33,7 +36,8 @@ class _Refusals:
 
 
 class TokenGuard:
-    """Compares bearer tokens in constant time. A right one is never delayed, whatever its address did before.
+    """Compares the server's token in constant time; those of clients are looked up by their digest. A right one is
+    never delayed, whatever its address did before.
 
     After FREE_REFUSALS of one address (IPv6: of one /64) within a minute, each further one waits for a second
     more than the last, up to MAX_DELAY_SECONDS. Those beyond MAX_WAITING_PER_ADDRESS are refused at once: to
@@ -45,9 +49,12 @@ class TokenGuard:
         token: str,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = gevent.sleep,
+        clients: ClientTokens | None = None,
     ) -> None:
+        """`clients`: tokens that let a client connect, and nothing else."""
         if not token:
             raise ValueError("an empty token would let everybody in")
+        self.clients = clients or ClientTokens()
         # Digests are of one length, so comparing them does not tell the token's.
         self._digest = hashlib.sha256(token.encode()).digest()
         self._clock = clock
@@ -62,22 +69,49 @@ class TokenGuard:
         return not hmac.compare_digest(former, self._digest)
 
     def check(self, authorization: str | None) -> bool:
-        """Is this ``Authorization`` header, as WSGI gives it, ``Bearer`` and the token?"""
+        """Is this ``Authorization`` header, as WSGI gives it, ``Bearer`` and the server's own token?"""
+        return self.bearer(authorization) is OWN
+
+    def bearer(self, authorization: str | None) -> Bearer | None:
+        """Whose token this header brings; None where it is nobody's."""
         # Only blanks: the plain strip() also takes U+00A0, the last byte of an "à" that came as latin-1.
         scheme, _, presented = (authorization or "").strip(" \t").partition(" ")
         digest = hashlib.sha256(_as_sent(presented.lstrip(" "))).digest()
-        return hmac.compare_digest(digest, self._digest) and scheme.lower() == "bearer"
+        if scheme.lower() != "bearer":
+            return None
+        if hmac.compare_digest(digest, self._digest):
+            return OWN
+        token = self.clients.find(digest.hex())
+        return Bearer(token) if token is not None else None
 
     def admit(self, address: str, authorization: str | None) -> bool:
-        """`check`; False is counted, and may come late."""
-        if self.check(authorization):
-            return True
+        """`check`. A token that is nobody's is counted, and False may come late; a client's is no guess."""
+        bearer = self.bearer(authorization)
+        return bearer is OWN if bearer is not None else self._refuse(address)
+
+    def admit_client(self, address: str, authorization: str | None) -> Bearer | None:
+        """Whose token a client brings; None is counted, and may come late."""
+        bearer = self.bearer(authorization)
+        if bearer is None:
+            self._refuse(address)
+        return bearer
+
+    def _refuse(self, address: str) -> bool:
         self.denied += 1
         refusals = self._remember(address)
         excess = refusals.count - FREE_REFUSALS
         if excess > 0 and refusals.waiting < MAX_WAITING_PER_ADDRESS and self._waiting < MAX_WAITING:
             self._hold(refusals, min(float(excess), MAX_DELAY_SECONDS))
         return False
+
+    def turns_away(self, address: str) -> bool:
+        """Whether so many answers to this address are being held that a log-in from it is not looked at. For people
+        alone: a client must get in, whoever guesses behind the same address."""
+        refusals = self._addresses.get(_network(address))
+        if refusals is None or refusals.waiting < MAX_WAITING_PER_ADDRESS:
+            return False
+        self.denied += 1
+        return True
 
     def _remember(self, address: str) -> _Refusals:
         key, now = _network(address), self._clock()

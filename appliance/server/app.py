@@ -15,6 +15,7 @@ from appliance.config.http_server import HttpServerConfig
 from appliance.config.options import ConfigError
 from appliance.config.tcp_server import TcpServerConfig
 from appliance.server.access import TokenGuard
+from appliance.server.client_tokens import ClientTokens
 from appliance.server.control import ControlServer, Reception, WsgiApp
 from appliance.server.doors import STOPPING, Doors
 from appliance.server.edge import Edge
@@ -57,9 +58,11 @@ class Server:
         secure: Secure | None = None,
         inherited: Inherited | None = None,
         returning: Returning | None = None,
+        tokens: ClientTokens | None = None,
     ) -> None:
         """`context`: the control plane's TLS, None for plain; `secure`: that of the data plane in HTTP mode;
-        `inherited`: sockets that listen already; `returning`: the names of the last run."""
+        `inherited`: sockets that listen already; `returning`: the names of the last run; `tokens`: those of
+        clients."""
         self._config = config
         self._context = context
         self._inherited = inherited or Inherited()
@@ -69,7 +72,7 @@ class Server:
         self._most = max(64, (most - RESERVED_DESCRIPTORS) // 2)
         limit = config.max_connections or self._most
         self._capacity = Capacity(limit)  # of all data planes
-        self.guard = TokenGuard(token)
+        self.guard = TokenGuard(token, clients=tokens)
         self.state = ServerState(config.mode, self.guard, lambda: self.registry.sessions())
         self.state.store = secure.store if secure is not None else None
         self.router = None
@@ -82,7 +85,7 @@ class Server:
         if isinstance(config, TcpServerConfig):
             self.doors = Doors(config, self.state.tcp, self._own_ports, self._capacity)
         self.registry = Registry(
-            config, Offers(self.router, self.doors), self.state.control, limit, plain=context is None
+            config, Offers(self.router, self.doors), self.state.control, limit, context is None, self.guard.clients
         )
         self._describe()
         self._pages = make_pages(self.state)
@@ -121,6 +124,7 @@ class Server:
             raise
         if self.router is not None:
             self.router.expect(self._returning.take(), config.connect_timeout)
+            self._returning.start(self.router.served)
         if self.edge is not None:
             self.edge.start()
         if isinstance(config, TcpServerConfig):
@@ -213,9 +217,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop accepting, let what is under way end, end the sessions."""
-        if self.state.ready and self.router is not None:
-            routes = self.router.routes()
-            self._returning.keep(route.pattern for route in routes if route.members or route.arrival is not None)
+        self._returning.stop()
         self.state.ready = False
         fronts = [front for front in (self.edge, self.doors) if front is not None]
         for front in fronts:
@@ -224,6 +226,8 @@ class Server:
         began = time.monotonic()
         while time.monotonic() - began < self.grace and self._holds_up(began):
             gevent.sleep(0.05)
+        if under_way := self.under_way():
+            log.warning("cut off after %g seconds (--grace): %s", self.grace, under_way)
         for front in fronts:
             front.close()
         for server in self._controls:
@@ -231,6 +235,15 @@ class Server:
         self.registry.close(STOPPING)
         for server in self._controls:
             server.stop(timeout=1)
+
+    def under_way(self) -> str:
+        """What a server that stops cuts off, in words; empty where there is nothing."""
+        counted = (
+            (self.edge.busy if self.edge is not None else 0, "request", "requests"),
+            (self.doors.busy if self.doors is not None else 0, "TCP connection", "TCP connections"),
+            (self.registry.carrying, "local forward of a client", "local forwards of clients"),
+        )
+        return ", ".join(f"{count} {one if count == 1 else several}" for count, one, several in counted if count)
 
     def _holds_up(self, began: float) -> bool:
         """Whether something is under way that a server waits for which has been stopping since then."""

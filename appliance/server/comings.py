@@ -18,13 +18,14 @@ CONNECTED, DISCONNECTED, REFUSED = "connected", "disconnected", "refused"
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """`kind`: one of CONNECTED, DISCONNECTED, REFUSED; `client_id`: "" where it is not known."""
+    """`kind`: one of CONNECTED, DISCONNECTED, REFUSED; `client_id`, `name`: "" where they are not known."""
 
     at: datetime
     kind: str
     client_id: str
     remote: str
     detail: str
+    name: str = ""
 
 
 class Comings:
@@ -37,13 +38,13 @@ class Comings:
         self._last_refused: dict[tuple[str, str], float] = {}
         self.on_coming: list[Callable[[Coming], None]] = []
 
-    def connected(self, client_id: str, remote: str, detail: str) -> None:
-        self._note(self._events, CONNECTED, client_id, remote, detail)
+    def connected(self, client_id: str, remote: str, detail: str, name: str = "") -> None:
+        self._note(self._events, CONNECTED, client_id, remote, detail, name)
 
-    def disconnected(self, client_id: str, remote: str, detail: str) -> None:
-        self._note(self._events, DISCONNECTED, client_id, remote, detail)
+    def disconnected(self, client_id: str, remote: str, detail: str, name: str = "") -> None:
+        self._note(self._events, DISCONNECTED, client_id, remote, detail, name)
 
-    def refused(self, client_id: str, remote: str, detail: str) -> None:
+    def refused(self, client_id: str, remote: str, detail: str, name: str = "") -> None:
         """`remote` with a port or without: a host that tries again soon is not noted again."""
         now = self._clock()
         key = remote.rpartition(":")[0] or remote, detail
@@ -53,14 +54,14 @@ class Comings:
         while len(self._last_refused) >= MOST_REFUSED:
             del self._last_refused[next(iter(self._last_refused))]
         self._last_refused[key] = now
-        self._note(self._refused, REFUSED, client_id, remote, detail)
+        self._note(self._refused, REFUSED, client_id, remote, detail, name)
 
     def listing(self) -> list[Coming]:
         """All that is remembered, the newest first."""
         return sorted((*self._events, *self._refused), key=lambda coming: coming.at, reverse=True)
 
-    def _note(self, events: deque[Coming], kind: str, client_id: str, remote: str, detail: str) -> None:
-        coming = Coming(datetime.now().astimezone(), kind, client_id, remote, detail[:MOST_DETAIL])
+    def _note(self, events: deque[Coming], kind: str, client_id: str, remote: str, detail: str, name: str) -> None:
+        coming = Coming(datetime.now().astimezone(), kind, client_id, remote, detail[:MOST_DETAIL], name)
         events.append(coming)
         for call in self.on_coming:
             call(coming)

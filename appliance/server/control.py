@@ -267,10 +267,11 @@ class ControlServer(pywsgi.WSGIServer):
         environ = handler.environ
         # A stream is let in by its session's secret, for the token may have been changed since that began.
         session = self._session_of(environ) if path == "/stream" else None
-        if session is None and not self._reception.guard.admit(
-            environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION")
-        ):
-            return "401 Unauthorized", "the token is missing or wrong"
+        if session is None:
+            bearer = self._reception.guard.admit_client(environ["REMOTE_ADDR"], environ.get("HTTP_AUTHORIZATION"))
+            if bearer is None:
+                return "401 Unauthorized", "the token is missing or wrong"
+            environ["sluice.bearer"] = bearer
         misshapen = _not_an_upgrade(environ, handler.request_version)
         if misshapen is not None:
             return misshapen
@@ -285,6 +286,8 @@ class ControlServer(pywsgi.WSGIServer):
             environ["sluice.session"] = session
             if environ.get("HTTP_SLUICE_DIRECTION") == "forward" and self._reception.forward is None:
                 return "403 Forbidden", "this server does not forward for clients (--client-forwarding)"
+            if environ.get("HTTP_SLUICE_DIRECTION") == "forward" and not session.may_forward:
+                return "403 Forbidden", "this client's token allows no local forwards"
         return None
 
     def _session_of(self, environ: dict[str, Any]) -> Session | None:
@@ -298,7 +301,7 @@ class ControlServer(pywsgi.WSGIServer):
         session = environ.get("sluice.session")
         registry, forward = self._reception.registry, self._reception.forward
         if session is None:
-            tasks.spawn("session", registry.attend, connection)
+            tasks.spawn("session", registry.attend, connection, environ["sluice.bearer"])
         elif environ.get("HTTP_SLUICE_DIRECTION") == "forward" and forward is not None:
             tasks.spawn("forward", registry.attach_forward, session, connection, forward)
         else:

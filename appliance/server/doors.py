@@ -114,9 +114,9 @@ class Doors:
         self._balancers = AddressList(config.trusted_proxies)
 
     @property
-    def busy(self) -> bool:
-        """Whether a connection is open."""
-        return bool(self._connections)
+    def busy(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
 
     @property
     def open_ports(self) -> list[int]:
@@ -203,9 +203,14 @@ class Doors:
     def open_held(self, sockets: dict[int, list[Any]]) -> None:
         """Sockets that were passed on, by the port they are for. They stay open until the server stops."""
         for port, passed in sockets.items():
-            if port not in self._allowed:
-                log.warning("port %d was passed on, and no client may open it: see --allow-ports", port)
+            if port > 65535:
+                log.warning("the socket tcp-%d was passed on, and there is no such port: see FileDescriptorName=", port)
+                for sock in passed:
+                    sock.close()
+                continue
             self._open(port, passed, held=True)
+            if port not in self._allowed:
+                log.warning("port %d was passed on, and no client may offer it: see --allow-ports", port)
 
     def _open(self, port: int, sockets: list[Any], held: bool = False) -> None:
         door = self._doors[port] = Door(port, held)
@@ -224,7 +229,8 @@ class Doors:
                     del self._doors[port]
                     assert door.acceptor is not None
                     door.acceptor.stop()
-                    log.info("port %d is closed: nobody offers it any more", port)
+                    why = "nobody offers it any more" if port in self._allowed else "no client may offer it any more"
+                    log.info("port %d is closed: %s", port, why)
 
     # Visitors
 

@@ -54,8 +54,8 @@ class Edge:
         return self.plain.port if self.plain else None, self.https.port if self.https else None
 
     @property
-    def busy(self) -> bool:
-        return any(front.busy for front in self.fronts)
+    def busy(self) -> int:
+        return sum(front.busy for front in self.fronts)
 
     @property
     def visited(self) -> bool:

@@ -53,9 +53,9 @@ class HttpFront:
         return self._acceptor.port
 
     @property
-    def busy(self) -> bool:
-        """Whether a request is under way."""
-        return any(visitor.busy for visitor in self._visitors)
+    def busy(self) -> int:
+        """How many requests are under way."""
+        return sum(visitor.busy for visitor in self._visitors)
 
     @property
     def visited(self) -> bool:

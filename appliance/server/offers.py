@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 from appliance.server.doors import Doors
+from appliance.server.limits import UNLIMITED, Limits
 from appliance.tunnel.router import Member, Router
 from appliance.tunnel.session import Session
 from appliance.wire.address import AddressError, Upstream, join_host_port, parse_target, parse_upstream
@@ -33,14 +34,18 @@ class Offers:
         self._router = router
         self._doors = doors
 
-    def serve(self, session: Session, message: Hello | Update) -> Served:
-        """Serve what the message offers, in place of what the session offered before; says what is not served.
+    def serve(self, session: Session, message: Hello | Update, limits: Limits = UNLIMITED) -> Served:
+        """Serve what the message offers, in place of what the session offered before, as far as its token's `limits`
+        go; says what is not served.
 
         Raises MessageError for offers that are not understood, of which none is served.
         """
-        names = read_offers(message.upstreams)
+        names, refused = _within(limits, read_offers(message.upstreams))
         ports = read_ports(message.ports)
-        refused: list[Refusal] = []
+        wanted = tuple(offer for offer in message.ports if not limits.objection_to_port(offer.port))
+        refused += [
+            Refusal(str(offer.port), why) for offer in message.ports if (why := limits.objection_to_port(offer.port))
+        ]
         if self._router is not None:
             self._router.offer(
                 session, [(upstream.pattern, _member(session, upstream, host)) for upstream, host in names]
@@ -50,10 +55,10 @@ class Offers:
             refused += [Refusal(upstream.label[:SHOWN_LETTERS], reason) for upstream, _ in names]
             names = []
         if self._doors is not None:
-            refused += self._doors.offer(session, message.ports)
+            refused += self._doors.offer(session, wanted)
         else:
             reason = "this server serves HTTP alone: ports need `sluice server` or `sluice tcp server`"
-            refused += [Refusal(str(offer.port), reason) for offer in message.ports]
+            refused += [Refusal(str(offer.port), reason) for offer in wanted]
         unserved = {refusal.offer for refusal in refused}
         served = [upstream for upstream in ports if str(upstream.port_offered) not in unserved]
         session.upstreams = (*(upstream for upstream, _ in names), *served)
@@ -65,6 +70,18 @@ class Offers:
             self._router.withdraw(session)
         if self._doors is not None:
             self._doors.withdraw(session)
+
+
+def _within(limits: Limits, names: list[tuple[Upstream, str]]) -> tuple[list[tuple[Upstream, str]], list[Refusal]]:
+    """Those that may be served, and the others."""
+    served, refused = [], []
+    for upstream, host in names:
+        why = limits.objection_to_name(upstream.pattern)
+        if why:
+            refused.append(Refusal(upstream.label[:SHOWN_LETTERS], why))
+        else:
+            served.append((upstream, host))
+    return served, refused
 
 
 def read_offers(offers: tuple[Offer, ...]) -> list[tuple[Upstream, str]]:

@@ -6,12 +6,14 @@ import errno
 import hmac
 import logging
 import time
+from weakref import WeakSet
 
 from gevent import Timeout
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from appliance.config.control_plane import ControlPlaneOptions
+from appliance.server.client_tokens import OWN, Bearer, ClientTokens
 from appliance.server.comings import Comings
 from appliance.server.offers import Offers, read_offers, read_ports
 from appliance.transport import tasks
@@ -36,9 +38,17 @@ class Registry:
     """Sessions by client id, and by the session id that their streams name."""
 
     def __init__(
-        self, config: ControlPlaneOptions, offers: Offers, counters: ControlCounters, most_streams: int, plain: bool
+        self,
+        config: ControlPlaneOptions,
+        offers: Offers,
+        counters: ControlCounters,
+        most_streams: int,
+        plain: bool,
+        tokens: ClientTokens,
     ) -> None:
         self._config = config
+        self.tokens = tokens
+        tokens.on_change = self._end_without_token
         self.offers = offers
         self.comings = Comings()
         self._counters = counters
@@ -48,6 +58,8 @@ class Registry:
         self._by_session: dict[str, Attendance] = {}
         self._carriers: set[Carrier] = set()  # of all sessions, also of those that are over
         self._unheard: set[Channel] = set()  # their hello is still to come
+        # Of clients with a token of their own; also those that are over, while streams of theirs are left.
+        self._with_token: WeakSet[Attendance] = WeakSet()
         self.draining = False
 
     def sessions(self) -> list[Session]:
@@ -85,9 +97,9 @@ class Registry:
             self._carriers.discard(carrier)
 
     @property
-    def carrying(self) -> bool:
-        """Whether a client's local forward is in use."""
-        return any(not carrier.idle for carrier in self._carriers)
+    def carrying(self) -> int:
+        """How many connections of clients' local forwards are open."""
+        return sum(not carrier.idle for carrier in self._carriers)
 
     def attach(self, session: Session, connection: Connection) -> None:
         """A stream of a session has come."""
@@ -97,7 +109,7 @@ class Registry:
 
     # Control channels
 
-    def attend(self, connection: Connection) -> None:
+    def attend(self, connection: Connection, bearer: Bearer) -> None:
         """Serve a client's control channel until it ends."""
         channel = Channel(connection, server=True, plain=self._plain, heartbeat_seconds=self._config.heartbeat)
         peer = connection.peer
@@ -110,6 +122,12 @@ class Registry:
                 raise MessageError("the first message is not hello")
             read_offers(hello.upstreams)
             read_ports(hello.ports)
+            why = self._objection(hello.client_id, bearer)
+            if why:
+                log.warning("client %s refused: %s", hello.client_id, why)
+                self.comings.refused(hello.client_id, peer, why, hello.name)
+                channel.close(frames.POLICY, why)
+                return
         except (FrameError, MessageError) as error:
             log.warning("client %s refused: %s", peer, error)
             self.comings.refused("", peer, str(error))
@@ -121,7 +139,8 @@ class Registry:
             return
         finally:
             self._unheard.discard(channel)
-        attendance = Attendance(self, channel, hello, peer)
+        attendance = Attendance(self, channel, hello, peer, bearer)
+        session = attendance.session
         reason = "closed"
         try:
             if self.draining:  # since it was let in
@@ -132,30 +151,51 @@ class Registry:
                 self._leave(former)  # after its successor's offers: a port that both offer stays open
             attendance.welcome(self._config)
             attendance.say_refused()
-            log.info("client %s connected from %s: %s", hello.client_id, peer, attendance.described())
-            self.comings.connected(hello.client_id, peer, attendance.described())
+            log.info("client %s connected from %s: %s", session.called, peer, attendance.described())
+            self.comings.connected(hello.client_id, peer, attendance.described(), session.name)
             while True:
                 message = channel.receive()
                 if isinstance(message, Update):
+                    if message.name != session.name:
+                        log.info("client %s is now called %s", session.called, message.name or "nothing")
+                        session.name = message.name
                     attendance.serve(message)
                     attendance.say_refused()
-                    log.info("client %s now offers %s", hello.client_id, attendance.described())
+                    log.info("client %s now offers %s", session.called, attendance.described())
                 else:
                     raise MessageError("hello came twice")
         except (FrameError, MessageError) as error:
             reason = str(error)
-            log.warning("client %s at %s is disconnected: %s", hello.client_id, peer, error)
+            log.warning("client %s at %s is disconnected: %s", session.called, peer, error)
             channel.close(_close_code(error), str(error))
         except OSError as error:
             reason = attendance.ended_by or _reason(error)
             if isinstance(error, TimedOut):
                 reason = "it is heard no more"
-                attendance.session.pool.cut_off_all()
+                session.pool.cut_off_all()
         finally:
             channel.close()
             self._leave(attendance)
-            log.info("client %s disconnected from %s: %s", hello.client_id, peer, reason)
-            self.comings.disconnected(hello.client_id, peer, reason)
+            log.info("client %s disconnected from %s: %s", session.called, peer, reason)
+            self.comings.disconnected(hello.client_id, peer, reason, session.name)
+
+    def _objection(self, client_id: str, bearer: Bearer) -> str:
+        """Why who shows this token may not be this client now, or "". Ids are shown to many: a client must not be able
+        to push somebody else's out."""
+        if bearer.token is not None and not self.tokens.holds(bearer.token):
+            return f"the token {bearer.called} was removed"
+        former = self._by_client.get(client_id)
+        if former is None or bearer is OWN or former.bearer == bearer:
+            return ""
+        return "a client with this --client-id is connected with another token"
+
+    def _end_without_token(self) -> None:
+        """Tokens have come or gone. What was let in by one that is no longer good ends, with all that it carries."""
+        for attendance in tuple(self._with_token):
+            token = attendance.bearer.token
+            if token is not None and not self.tokens.holds(token):
+                attendance.end(f"the token {token.name} was removed")
+                self._leave(attendance)
 
     def _enter(self, attendance: Attendance) -> Attendance | None:
         """A session begins; returns the one with the same client id, most likely its own ghost, which is over."""
@@ -166,6 +206,8 @@ class Registry:
             former.evict("the same client id has connected again")
         self._by_client[client_id] = attendance
         self._by_session[attendance.session.session_id] = attendance
+        if attendance.bearer.token is not None:
+            self._with_token.add(attendance)
         return former
 
     def _leave(self, attendance: Attendance) -> None:
@@ -211,8 +253,11 @@ class Registry:
 class Attendance:
     """A session with its control channel, and the greenlet that speaks on it unasked: heartbeats, requests to grow."""
 
-    def __init__(self, registry: Registry, channel: Channel, hello: Hello, peer: str) -> None:
+    def __init__(self, registry: Registry, channel: Channel, hello: Hello, peer: str, bearer: Bearer) -> None:
+        """`bearer`: whose token let it in."""
         self._channel = channel
+        self.bearer = bearer
+        self._tokens = registry.tokens
         self._wanted = 0
         self.wake = Event()
         self.over = Event()
@@ -223,7 +268,8 @@ class Attendance:
         self._serving = BoundedSemaphore()
         self._refused: tuple[Refusal, ...] = ()
         self._told: tuple[Refusal, ...] = ()  # to the client
-        self.session = Session(hello.client_id, peer, hello.version, registry.pool_for(self))
+        self.session = Session(hello.client_id, peer, hello.version, registry.pool_for(self), hello.name)
+        self.session.token, self.session.may_forward = bearer.called, bearer.limits.forward
 
     def ask(self, count: int) -> None:
         """The pool wants more streams. Called wherever a visitor is, so only noted here."""
@@ -239,9 +285,9 @@ class Attendance:
         """Serve what the client offers, in place of what it offered before."""
         with self._serving:  # opening a port may wait
             self._offered = message
-            self._refused = self._offers.serve(self.session, message).refused
+            self._refused = self._offers.serve(self.session, message, self.bearer.limits).refused
         for refusal in self._refused:
-            log.warning("%s of client %s is not served: %s", refusal.offer, self.session.client_id, refusal.reason)
+            log.warning("%s of client %s is not served: %s", refusal.offer, self.session.called, refusal.reason)
 
     def say_refused(self) -> None:
         """Tell the client which of its offers are not served, and when that are none any more."""
@@ -254,11 +300,12 @@ class Attendance:
         with self._serving:
             if not self._refused:
                 return
-            former, self._refused = self._refused, self._offers.serve(self.session, self._offered).refused
+            former = self._refused
+            self._refused = self._offers.serve(self.session, self._offered, self.bearer.limits).refused
         if self.over.is_set():
             self._offers.withdraw(self.session)  # it ended while a port was being opened
         elif self._refused != former:
-            log.info("client %s now offers %s", self.session.client_id, self.described())
+            log.info("client %s now offers %s", self.session.called, self.described())
             self.say_refused()
 
     def serve_anew(self) -> None:
@@ -273,11 +320,18 @@ class Attendance:
             except OSError:
                 pass  # its reader sees the same
 
-    def evict(self, reason: str) -> None:
+    def evict(self, reason: str, final: bool = False) -> None:
         """Without waiting: the client may be long gone, and the one that comes after it must not wait for that."""
         self.ended_by = reason
-        self._channel.send_now(Evicted(reason))
+        self._channel.send_now(Evicted(reason, final))
         self._channel.close(frames.GOING_AWAY, reason)
+
+    def end(self, reason: str) -> None:
+        """For good, and with what is under way. Without waiting."""
+        self.evict(reason, final=True)
+        self.session.pool.cut_off_all()
+        for carrier in tuple(self.carriers):
+            carrier.close()
 
     def say_now(self, message: Drain) -> None:
         """Without waiting."""
@@ -309,6 +363,8 @@ class Attendance:
                     self._channel.ping()
                     self._serve_again()
                     self.session.pool.beat(heartbeat_seconds)
+                    if self.bearer.token is not None:
+                        self._tokens.look()  # another server of this machine may have removed it
                     self.session.round_trip_seconds = self._channel.round_trip_seconds
             except OSError:
                 return  # the reader of the channel sees the same, and ends the session

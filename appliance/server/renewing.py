@@ -5,6 +5,7 @@ from __future__ import annotations
 import gevent
 from gevent.event import Event
 
+from appliance.certificates.overdue import Overdue
 from appliance.certificates.renewals import Renewals
 from appliance.transport import tasks
 
@@ -19,6 +20,10 @@ class Renewing:
 
     def start(self) -> None:
         self._task = tasks.spawn("certificates", self._run)
+
+    def overdue(self) -> list[Overdue]:
+        """The names that want a certificate and have not got it so far."""
+        return self._renewals.overdue()
 
     def retry(self) -> None:
         """Try soon what was put off."""

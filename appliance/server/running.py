@@ -41,6 +41,8 @@ def run(
 
     def on_signal() -> None:
         if stopping.is_set():
+            if under_way := server.under_way():
+                log.warning("stopped at once, as asked: %s cut off", under_way)
             raise SystemExit(130)
         stopping.set()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from appliance.certificates.material import Material
+from appliance.certificates.overdue import Overdue
 from appliance.certificates.store import Store
 from appliance.config.build import VERSION, sha
 from appliance.config.control_plane import ControlPlaneOptions
@@ -27,6 +28,8 @@ class ServerState:
 
     `control_certificate`: None without TLS; `store`: the data plane's, None where that has no TLS. `router`, `doors`:
     None where that kind of tunnel is not served. `disconnect`: ends a client's session, says whether there was one.
+    `tokens`: those of clients.
+    `overdue`: the names that want a certificate from their issuer and have not got it.
     `control_port`, `data_ports` (plain HTTP, HTTPS): where the server listens, once it does.
     """
 
@@ -37,6 +40,7 @@ class ServerState:
         self.start_time = datetime.now().astimezone()
         self.hostname = socket.gethostname()
         self.guard = guard
+        self.tokens = guard.clients
         self.sessions = sessions
         self.http = HttpCounters()
         self.tcp = TcpCounters()
@@ -50,6 +54,7 @@ class ServerState:
         self.doors: Doors | None = None
         self.capacity: Capacity | None = None
         self.comings = Comings()
+        self.overdue: Callable[[], list[Overdue]] = list
         self.config: ControlPlaneOptions | None = None
         self.disconnect: Callable[[str], bool] = lambda client_id: False
         self.control_port: Callable[[], int] = lambda: 0

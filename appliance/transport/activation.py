@@ -96,16 +96,23 @@ def _take(descriptor: int, name: str) -> Passed:
         sock = NativeSocket(fileno=descriptor)
         listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise ConfigError(f"LISTEN_FDS: descriptor {descriptor} ({name}) cannot be used: {error.strerror}") from None
+        raise ConfigError(
+            f"LISTEN_FDS: {_spoken(descriptor, name)} cannot be used ({error.strerror}): whoever starts this program "
+            "must pass on as many sockets as it says"
+        ) from None
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or not listens:
         sock.close()
         raise ConfigError(
-            f"LISTEN_FDS: descriptor {descriptor} ({name}) is no TCP socket that listens: "
+            f"LISTEN_FDS: {_spoken(descriptor, name)} is no TCP socket that listens: "
             "its unit needs ListenStream= with a port, and Accept=no"
         )
     sock.setblocking(False)
     tune(sock)  # what is accepted inherits it
     return Passed(name, sock)
+
+
+def _spoken(descriptor: int, name: str) -> str:
+    return f"descriptor {descriptor} ({name})" if name else f"descriptor {descriptor}"
 
 
 def _is_bound(passed: Passed, host: str, port: int) -> bool:

@@ -46,6 +46,11 @@ class Channel:
     def peer(self) -> str:
         return self._connection.peer
 
+    @property
+    def stands(self) -> bool:
+        """Whether the connection is there, as far as this machine knows."""
+        return not self._connection.closed and not self._connection.peer_has_left()
+
     def expect(self, heartbeat_seconds: float) -> None:
         """From now on, this is how often the peer is heard."""
         self.heartbeat_seconds = heartbeat_seconds

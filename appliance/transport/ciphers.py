@@ -6,11 +6,10 @@ is changed where AES is cheap, or where the user has a configuration for us.
 """
 
 import os
-from pathlib import Path
 
-CONFIGURATION = Path(__file__).with_name("chacha20.cnf")
+CONFIGURATION = os.path.join(os.path.dirname(__file__), "chacha20.cnf")
 
-_CPU_INFORMATION = Path("/proc/cpuinfo")
+_CPU_INFORMATION = "/proc/cpuinfo"
 # Until TLS 1.2: forward secrecy and authenticated encryption only; signatures by ECDSA, being cheaper, before RSA.
 _AES = ("ECDHE+ECDSA+AESGCM", "ECDHE+aRSA+AESGCM")
 _CHACHA20 = ("ECDHE+ECDSA+CHACHA20", "ECDHE+aRSA+CHACHA20")
@@ -18,16 +17,17 @@ _CHACHA20 = ("ECDHE+ECDSA+CHACHA20", "ECDHE+aRSA+CHACHA20")
 aes_is_cheap = True  # until `prefer_cheaper` finds otherwise
 
 
-def prefer_cheaper(cpu_information: Path | None = None) -> None:
+def prefer_cheaper(cpu_information: str | None = None) -> None:
     """Find out what this machine has, and prepare OpenSSL for it."""
     global aes_is_cheap
     try:
-        text = (cpu_information or _CPU_INFORMATION).read_text("ascii", "replace")
+        with open(cpu_information or _CPU_INFORMATION, encoding="ascii", errors="replace") as file:
+            text = file.read()
     except OSError:
         return
     aes_is_cheap = has_aes(text)
     if not aes_is_cheap:
-        os.environ.setdefault("OPENSSL_CONF", str(CONFIGURATION))
+        os.environ.setdefault("OPENSSL_CONF", CONFIGURATION)
 
 
 def has_aes(cpu_information: str) -> bool:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import logging
 import math
+import mmap
 import socket
 import struct
 import sys
@@ -26,8 +27,6 @@ from appliance.transport import tasks
 from appliance.transport.reaper import reaper
 
 READ_BYTES = 262144
-_buffer = bytearray(READ_BYTES)
-_view = memoryview(_buffer)
 EMPTY = memoryview(b"")
 
 MAX_PARTS = 64  # of one system call; the kernel takes 1024 at most
@@ -39,6 +38,14 @@ _LEFT_STATES = frozenset((7, 8, 9, 11))
 _CLOSED_STATE = 7
 
 log = logging.getLogger("sluice.connection")
+
+
+def buffer(size: int) -> memoryview:
+    """To read into. Mapped, not allocated: what of it is never written takes no memory, so an idle program is small."""
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
+_view = buffer(READ_BYTES)
 
 
 class TimedOut(OSError):
@@ -247,7 +254,7 @@ class Connection:
         while True:
             self.wait_readable()
             try:
-                size = self._socket.recv_into(_buffer)
+                size = self._socket.recv_into(_view)
             except BlockingIOError:
                 continue
             return _view[:size] if size else self._at_end()
@@ -255,7 +262,7 @@ class Connection:
     def read_ready(self) -> memoryview | None:
         """What is there now, without waiting; empty at the end of the stream, None where nothing is."""
         try:
-            size = self._socket.recv_into(_buffer)
+            size = self._socket.recv_into(_view)
         except BlockingIOError:
             return None
         return _view[:size] if size else self._at_end()
@@ -427,6 +434,18 @@ def tune(sock: Any, here: bool = False) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000)
+
+
+def encoded(host: str) -> bytes:
+    """A host's name or address as resolvers and TLS have it. Raises UnicodeError.
+
+    Python's codec for the names of all languages takes memory, and is loaded by who hands in text: so bytes it is.
+    """
+    if not host.isascii():
+        return host.encode("idna")
+    if not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):  # RFC 1035, section 2.3.4
+        raise UnicodeError("label empty or too long")
+    return host.encode("ascii")
 
 
 def peer_name(address: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import os
 import ssl
@@ -16,6 +15,7 @@ from appliance.transport.tls import TlsConnection, client_context
 from appliance.wire import http1
 from appliance.wire.address import ServerUrl
 from appliance.wire.chunked import ChunkedDecoder, ChunkedError
+from appliance.wire.digests import sha1
 from appliance.wire.messages import PROTOCOL
 
 CONNECT_SECONDS = 10.0
@@ -111,7 +111,7 @@ class Dialer:
         if head.status != 101:
             raise Refused(head.status, _one_line(connection, head, body))
         accepted = http1.field_value(head.lines, b"sec-websocket-accept")
-        if accepted != base64.b64encode(hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()):
+        if accepted != base64.b64encode(sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()):
             raise Refused(101, "what answers there is not a WebSocket server")
         if http1.field_value(head.lines, b"sec-websocket-protocol") != PROTOCOL.encode():
             raise Refused(101, f"the server does not speak {PROTOCOL}: update it")

@@ -12,7 +12,7 @@ from _socket import socket as NativeSocket
 import gevent
 from gevent import get_hub
 
-from appliance.transport.connection import Connection, TimedOut, peer_name, tune
+from appliance.transport.connection import Connection, TimedOut, encoded, peer_name, tune
 
 # How soon a Unix socket whose queue is full is tried again: nothing tells when it has room.
 RETRY_SECONDS = 0.02
@@ -68,11 +68,11 @@ def resolve(host: str, port: int, seconds: float) -> list[Address]:
             continue
         return [(family, (host, port))]
     try:
-        host.encode("idna")
+        name = encoded(host)
     except UnicodeError:
         raise OSError(errno.EINVAL, f"{host} is not a host name") from None
     with gevent.Timeout(seconds, TimedOut(errno.ETIMEDOUT, f"looking up the name {host} took too long")):
-        found = get_hub().resolver.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = get_hub().resolver.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return [(item[0], item[4]) for item in found]
 
 

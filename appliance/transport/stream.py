@@ -198,8 +198,8 @@ class Stream:
         """From the hub."""
         self.connection.write_now(self._frame(TEXT, messages.encode(message)))
 
-    def ping_now(self) -> None:
-        self.connection.write_now(self._frame(PING, b""))
+    def ping_now(self, payload: bytes = b"") -> None:
+        self.connection.write_now(self._frame(PING, payload))
 
     def stir_now(self) -> None:
         """Let something pass on a stream in use that may be silent: proxies on the way end what is for a minute. The

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from appliance.transport.stream import Stream
 from appliance.wire import messages
+from appliance.wire.frames import PONG
 
 log = logging.getLogger("sluice.stream")
 
@@ -22,6 +23,9 @@ class Tap(Protocol):
 
     def said(self, message: messages.Message) -> None:
         """A message is about to be sent."""
+
+    def echoed(self, payload: bytes) -> None:
+        """The peer has answered a ping that had this payload."""
 
     def lost(self) -> None:
         """The stream is being closed by this side. Comes more than once."""
@@ -47,6 +51,11 @@ class TappedStream(Stream):
         got = Stream.read(self)
         _tell(self, "came", got)
         return got
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == PONG:
+            _tell(self, "echoed", payload)
+        Stream._control(self, opcode, payload)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         _tell(self, "went", (data,))

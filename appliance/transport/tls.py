@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appliance.transport import ciphers, tasks
-from appliance.transport.connection import EMPTY, READ_BYTES, Connection
+from appliance.transport.connection import EMPTY, READ_BYTES, Connection, buffer, encoded
 
 RECORD_BYTES = 16384
 # A memory BIO keeps the memory of the most it ever held for as long as the connection lives, so none is given more at a
@@ -22,8 +22,7 @@ RECORD_BYTES = 16384
 BATCH_BYTES = 4 * RECORD_BYTES
 MAX_OWED_BYTES = 16384  # of TLS's own answers, which a peer may ask for without taking them
 # A read of the socket, and what an incomplete record left in the BIO before it.
-_plain = bytearray(READ_BYTES + RECORD_BYTES)
-_plain_view = memoryview(_plain)
+_plain_view = buffer(READ_BYTES + RECORD_BYTES)
 
 HANDSHAKE = 0x16  # the first byte of whoever speaks TLS (RFC 8446 5.1)
 # OpenSSL's SSL_OP_PRIORITIZE_CHACHA, which `ssl` has no name for: ChaCha20 for who wants that first, since who does has
@@ -139,7 +138,7 @@ class TlsConnection(Connection):
                 self._incoming,
                 self._outgoing,
                 server_side=server_name is None,
-                server_hostname=server_name,
+                server_hostname=None if server_name is None else encoded(server_name),
                 session=session,
             )
         except (ValueError, TypeError) as error:

@@ -24,6 +24,13 @@ CONTROL_PATHS = frozenset(
 )
 OTHER_PATH = "other"
 
+# Why visitors are turned away. Shown with 0 from the start: the first one must be seen as an increase.
+ANY_REFUSALS = ("address not allowed", "malformed PROXY header", "forward not allowed")
+HTTP_REFUSALS = ("unknown name", "malformed request", "slow visitor", "loop", "TLS not agreed on", "not TLS")
+TCP_REFUSALS = ("no stream", "stream lost", "not offered", "not allowed", "target not reached", "visitor left", "loop")
+# As (path, code); shown from the start for the same reason.
+CONTROL_ADMISSIONS = (("/connect", 101), ("/connect", 401), ("/connect", 403), ("/stream", 101), ("/stream", 401))
+
 # (host, method, code)
 SeriesKey = tuple[str, str, int]
 # How many requests fell into each of BUCKETS, how many took longer, and the sum of their seconds.

@@ -168,6 +168,10 @@ class Router:
     def routes(self) -> list[Route]:
         return list(self._routes.values())
 
+    def served(self) -> list[str]:
+        """The patterns that a client serves, or that one is waited for."""
+        return [route.pattern for route in self._routes.values() if route.members or route.arrival is not None]
+
     def _remove(self, session: Session) -> None:
         for route in self._routes.values():
             if any(member.session is session for member in route.members):

@@ -22,13 +22,15 @@ class Health:
 
 
 class Session:
-    """`remote`: the client's address and port; `upstreams`: what it offers; `pool`: its streams.
+    """`remote`: the client's address and port; `upstreams`: what it offers; `pool`: its streams; `name`: what people
+    call it, "" where it does not say.
 
     `bytes_in`, `bytes_out`: visitors' bytes to its upstreams and back.
     """
 
-    def __init__(self, client_id: str, remote: str, version: str, pool: Pool) -> None:
+    def __init__(self, client_id: str, remote: str, version: str, pool: Pool, name: str = "") -> None:
         self.client_id = client_id
+        self.name = name
         self.session_id = secrets.token_hex(16)
         self.secret = secrets.token_urlsafe(32)
         self.remote = remote
@@ -36,10 +38,17 @@ class Session:
         self.since = datetime.now().astimezone()
         self.upstreams: tuple[Upstream, ...] = ()
         self.pool = pool
+        self.token = ""  # the name of its own; "" is the server's
+        self.may_forward = True  # use local forwards, as far as the server allows them at all
         self.bytes_in = 0
         self.bytes_out = 0
         self.round_trip_seconds: float | None = None
         self.health: dict[str, Health] = {}  # by target, of those that were dialled
+
+    @property
+    def called(self) -> str:
+        """For the log: the id, which is its alone, and the name."""
+        return f"{self.client_id} ({self.name})" if self.name else self.client_id
 
     def reached(self, target: str) -> None:
         """The client has reached the target on a fresh connection."""

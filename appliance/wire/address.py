@@ -93,7 +93,16 @@ def parse_upstream(text: str) -> Upstream:
         return _web_target(text, "")
     if not target.strip():
         raise AddressError(f"{text!r} has nothing after the =: write name=http://host:port")
+    if name.lstrip().startswith("-"):
+        raise AddressError(f"{text!r} begins with a dash, as flags do: --upstream is followed by name=http://host:port")
     return _web_target(target, _pattern(name.strip()))
+
+
+def parse_pattern(text: str) -> str:
+    """A name, ``*.name``, or ``*`` for every name, which is "". Raises AddressError."""
+    if not text.strip():
+        raise AddressError("a name is empty: write app.example.com, *.example.com, or * for all")
+    return _pattern(text.strip())
 
 
 def parse_target(text: str, pattern: str = "") -> Upstream:

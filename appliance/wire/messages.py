@@ -24,6 +24,7 @@ MAX_CONTROL_BYTES = 65536  # a control message: some hundred upstreams fit
 MAX_STREAM_BYTES = 8192  # a stream message: names one upstream and one visitor
 MAX_UPSTREAMS = 1000
 MAX_TEXT = 2048
+MAX_NAME = 64  # letters of what a client is called
 
 _client_id = re.compile(r"[0-9a-f]{32}").fullmatch
 # Surrogates, too: JSON can write half of a pair, which nothing afterwards can encode.
@@ -53,20 +54,24 @@ class OfferedPort:
 
 @dataclass(frozen=True)
 class Hello:
+    """`name`: what people call the client, which need not be its alone; "" of clients that are older than names."""
+
     kind: ClassVar[str] = "hello"
     client_id: str
     version: str
     upstreams: tuple[Offer, ...] = ()
     ports: tuple[OfferedPort, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Update:
-    """The client's upstreams have changed."""
+    """The client's upstreams, or its name, have changed. Says all of both."""
 
     kind: ClassVar[str] = "update"
     upstreams: tuple[Offer, ...] = ()
     ports: tuple[OfferedPort, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,6 +246,13 @@ def _text(name: str, value: object) -> str:
     return value
 
 
+def _name(name: str, value: object) -> str:
+    """It is shown to people: nothing that turns the direction of writing, or cannot be seen."""
+    if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
+        raise MessageError(f"{name} is not text of at most {MAX_NAME} printable characters")
+    return value
+
+
 def _identity(name: str, value: object) -> str:
     if not isinstance(value, str) or not _client_id(value):
         raise MessageError(f"{name} is not 32 hexadecimal digits")
@@ -303,6 +315,7 @@ def _refusals(name: str, value: object) -> tuple[Refusal, ...]:
 
 _CHECKS = {
     "client_id": _identity,
+    "name": _name,
     "session": _identity,
     "secret": _text,
     "version": _text,

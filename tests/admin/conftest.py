@@ -10,10 +10,12 @@ from flask.testing import FlaskClient
 
 from appliance.admin.app import create_app
 from appliance.certificates.material import Material
+from appliance.certificates.overdue import Overdue
 from appliance.certificates.store import Store
 from appliance.config.control_plane import ControlPlaneOptions
 from appliance.config.http_server import HttpServerConfig
 from appliance.server.access import TokenGuard
+from appliance.server.client_tokens import ClientTokens
 from appliance.server.comings import Comings
 from appliance.server.doors import Doors
 from appliance.transport.listener import Capacity
@@ -36,6 +38,8 @@ class FakeSession:
     since: datetime = START + timedelta(seconds=2)
     upstreams: tuple[Upstream, ...] = parse_upstreams(["http://127.0.0.1:8080"])
     version: str = "0.1.0"
+    name: str = "attic"
+    token: str = ""
     streams_idle: int = 8
     streams_used: int = 2
     bytes_in: int = 100
@@ -65,6 +69,7 @@ class FakeState:
     config: ControlPlaneOptions | None = field(default_factory=HttpServerConfig)
     control_certificate: Material | None = None
     store: Store | None = None
+    late: list[Overdue] = field(default_factory=list)
     disconnected: list[str] = field(default_factory=list)
     in_use: list[tuple[str, Material]] = field(default_factory=list)
     connected: list[FakeSession] = field(default_factory=list)
@@ -81,6 +86,13 @@ class FakeState:
 
     def data_ports(self) -> tuple[int | None, int | None]:
         return 8000, None
+
+    @property
+    def tokens(self) -> ClientTokens:
+        return self.guard.clients
+
+    def overdue(self) -> list[Overdue]:
+        return list(self.late)
 
     def certificates(self) -> list[tuple[str, Material]]:
         return list(self.in_use)

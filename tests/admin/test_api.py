@@ -175,6 +175,16 @@ class TestLoggingIn:
         assert slept == [1.0, 2.0]
         assert anybody.post("/login", json={"token": TOKEN}).status_code == 200 and len(slept) == 2
 
+    def test_a_log_in_is_refused_unseen_while_many_answers_are_held(
+        self, anybody: FlaskClient, state: FakeState, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(state.guard, "turns_away", lambda address: address == "127.0.0.1")
+        monkeypatch.setattr(state.guard, "check", lambda authorization: 1 // 0)
+        for sent in ({"json": {"token": TOKEN}}, {"data": {"token": TOKEN}}):
+            answer = anybody.post("/login", **sent)  # type: ignore[arg-type]
+            assert (answer.status_code, answer.mimetype, answer.headers["Retry-After"]) == (429, PROBLEM, "10")
+            assert "too many wrong tokens" in answer.get_json()["detail"]
+
     def test_logging_out(self, app: Flask, anybody: FlaskClient) -> None:
         token = self.log_in(anybody)
         cookie = anybody.get_cookie("sluice_session")

@@ -77,7 +77,7 @@ def test_clients_and_upstreams_keep_their_order(state: Any, authorized: FlaskCli
     state.connected = [second, first]
     clients = authorized.get("/status").get_json()["clients"]
     assert [client["clientID"] for client in clients] == [second.client_id, first.client_id]
-    assert clients[1]["upstreams"] == names
+    assert clients[1]["upstreams"] == names and clients[1]["name"] == "attic"
 
 
 @pytest.mark.parametrize("path", CLOSED)

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from appliance.admin import metrics
-from appliance.tunnel.counters import BUCKETS
+from appliance.tunnel.counters import ANY_REFUSALS, BUCKETS, HTTP_REFUSALS
 from tests.stage.material import material
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;q=0.2"
@@ -108,6 +108,20 @@ def test_answers_that_begin_soon_are_not_slow_for_lasting_long(busy: Any, author
     assert value(found, name + "_bucket", host="example.com", le="0.001") == 4
     assert value(found, name + "_count", host="example.com") == 4
     assert value(found, name + "_sum", host="example.com") == pytest.approx(0.002)
+
+
+def test_refusals_are_there_before_the_first(state: Any, authorized: FlaskClient) -> None:
+    """Else Prometheus sees no increase from nothing to some."""
+    found = samples(authorized)
+    reasons = {dict(labels)["reason"] for name, labels in found if name == "sluice_dataplane_refused_total"}
+    assert reasons == {*ANY_REFUSALS, *HTTP_REFUSALS}
+    assert value(found, "http_controlplane_requests_total", code="401", path="/connect") == 0
+    state.mode = "http+tcp"
+    state.http.refuse("loop")
+    state.tcp.refuse("loop")
+    found = samples(authorized)
+    assert value(found, "sluice_dataplane_refused_total", reason="loop") == 2
+    assert value(found, "sluice_dataplane_refused_total", reason="target not reached") == 0
 
 
 def test_process_platform_and_collector_are_there(authorized: FlaskClient) -> None:

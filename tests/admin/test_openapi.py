@@ -60,6 +60,19 @@ def test_parameters_of_paths_are_described() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_parameters_of_queries_are_described_and_no_others_taken(app: Flask) -> None:
+    found = app.test_client()
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            address = PREFIX + re.sub(r"{\w+}", "1", path.replace("{side}", "request"))
+            described = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+            answer = found.open(address + "?bogus=1", method=method.upper(), headers=AUTHORIZED)
+            assert answer.status_code == 400 and answer.mimetype == "application/problem+json", address
+            detail = answer.get_json()["detail"]
+            named = re.findall(r"\w+", detail.partition("may have ")[2].partition(" and nothing")[0])
+            assert set(named) == described, detail
+
+
 def readable() -> Iterator[tuple[str, Any]]:
     """Paths that answer a GET with JSON, and the schema of that."""
     for path, operations in DOCUMENT["paths"].items():

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from appliance.admin import health as health_module
+from appliance.certificates.overdue import Overdue
 from appliance.certificates.store import Store
 from appliance.config.client import ClientConfig
 from appliance.config.http_server import HttpServerConfig
@@ -64,6 +65,30 @@ def test_what_is_wrong_is_said(state: FakeState, authorized: FlaskClient, sessio
     assert authorized.get("/api/v1/overview").get_json()["health"]["state"] == health_module.ERROR
 
 
+def test_names_that_wait_for_a_certificate(state: FakeState, authorized: FlaskClient, session: FakeSession) -> None:
+    state.connected = [session]
+    state.late = [
+        Overdue("a.example.com", 0, "", None, None, None),
+        Overdue("b.example.com", 3, "no address", START, START, None),
+    ]
+    [finding] = findings(authorized)
+    assert finding.startswith("No new certificate for b.example.com, which has none: no address; next try ")
+    state.late = [dataclasses.replace(state.late[1], expires=START)]
+    assert "which uses one until" in findings(authorized)[0]
+    when = START.isoformat(timespec="seconds")
+    late = {
+        "name": "b.example.com",
+        "failures": 3,
+        "reason": "no address",
+        "since": when,
+        "nextTry": when,
+        "expires": when,
+    }
+    assert authorized.get("/api/v1/certificates").get_json() == {"certificates": [], "overdue": [late]}
+    assert authorized.get("/status").get_json()["certificatesOverdue"] == [late]
+    assert b'sluice_certificate_failed_orders{name="b.example.com"} 3.0' in authorized.get("/metrics").data
+
+
 def test_few_errors_are_nothing(state: FakeState, authorized: FlaskClient, session: FakeSession) -> None:
     state.connected = [session]
     for code in [200] * 99 + [502]:
@@ -87,11 +112,12 @@ def test_history_has_ranges(authorized: FlaskClient, name: str, status: int) -> 
 def test_clients(state: FakeState, authorized: FlaskClient, session: FakeSession) -> None:
     session.health = {"http://127.0.0.1:8080": Health(False, "connection refused", START)}
     state.connected = [session]
-    state.comings.connected(session.client_id, session.remote, "one")
+    state.comings.connected(session.client_id, session.remote, "one", "attic")
     state.comings.disconnected(session.client_id, session.remote, "two")
     found = authorized.get("/api/v1/clients").get_json()
-    assert [event["detail"] for event in found["events"]] == ["two", "one"]
+    assert [(event["detail"], event["name"]) for event in found["events"]] == [("two", ""), ("one", "attic")]
     (client,) = found["clients"]
+    assert client["name"] == "attic"
     assert client["upstreams"] == [
         {
             "offer": "*",

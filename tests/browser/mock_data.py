@@ -39,6 +39,10 @@ def png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+def _serving(client: dict[str, Any], target: str, turn: bool) -> dict[str, Any]:
+    return {"clientId": client["clientId"], "clientName": client["name"], "target": target, "next": turn}
+
+
 class Fleet:
     """Clients, names and the traffic that they would have. The same for the same numbers."""
 
@@ -50,19 +54,24 @@ class Fleet:
         for number, name in enumerate(self.names):
             owner = self.clients[number % clients]
             target = f"http://127.0.0.1:{3000 + number % 50}"
-            name["clients"].append({"clientId": owner["clientId"], "target": target, "next": True})
+            name["clients"].append(_serving(owner, target, True))
             if number % 7 == 0 and clients > 1:
-                other = self.clients[(number + 1) % clients]["clientId"]
-                name["clients"].append({"clientId": other, "target": target, "next": False})
+                name["clients"].append(_serving(self.clients[(number + 1) % clients], target, False))
             state = "failing" if number == 3 else "up"
             detail = "connection refused" if number == 3 else ""
             upstream = {"offer": name["name"], "target": target, "state": state, "detail": detail, "since": stamp(400)}
             owner["upstreams"].append(upstream)
+        self.tokens = [
+            {"name": "pi.attic", "created": stamp(86400),
+             "names": [attack("token") if hostile else "*.home.example.com"], "ports": ["2222"], "forward": True, "clients": 2},
+            {"name": "laptop", "created": stamp(900), "names": [], "ports": [], "forward": False, "clients": 0},
+        ][: clients and 2]  # fmt: skip
         self.ports = [self._port(number) for number in range(min(4, clients))]
         kinds = ("connected", "disconnected", "connected", "refused")
         self.events = [
             {"at": stamp(60 * number + 20), "kind": kinds[number % 4], "clientId": client["clientId"],
-             "remoteAddr": client["remoteAddr"], "detail": "" if number % 4 != 3 else "wrong token"}
+             "name": client["name"], "remoteAddr": client["remoteAddr"],
+             "detail": "" if number % 4 != 3 else "wrong token"}
             for number, client in enumerate(self.clients[:24])
         ]  # fmt: skip
 
@@ -71,6 +80,7 @@ class Fleet:
         return {
             "clientId": f"{self.dice.getrandbits(128):032x}",
             "name": attack("client") if self.hostile and number == 0 else name and f"{name}-{number}",
+            "token": None if number % 3 else "pi.attic",
             "remoteAddr": f"203.0.113.{number % 250 + 1}:{40000 + number}",
             "version": "0.1.0",
             "since": stamp(3600 * (number % 70) + 140),
@@ -100,10 +110,10 @@ class Fleet:
         }
 
     def _port(self, number: int) -> dict[str, Any]:
-        client = self.clients[number % len(self.clients)]["clientId"]
+        client = self.clients[number % len(self.clients)]
         return {
             "port": (2222, 5432, 6379, 25565)[number],
-            "clients": [{"clientId": client, "target": f"127.0.0.1:{(22, 5432, 6379, 25565)[number]}", "open": 3}],
+            "clients": [_serving(client, f"127.0.0.1:{(22, 5432, 6379, 25565)[number]}", False) | {"open": 3}],
             "connectionsOpen": 3 * number,
             "connectionsTotal": 100 * number + 7,
             "bytesIn": 10**6 * number,
@@ -148,16 +158,25 @@ def exchange(number: int, fleet: Fleet, replay_of: str | None = None) -> dict[st
     record = {
         "id": f"{number:08d}", "at": stamp(), "name": name["name"], "method": "GET" if socket else method, "path": path,
         "status": status, "seconds": seconds, "clientId": name["clients"][0]["clientId"],
+        "clientName": name["clients"][0].get("clientName", ""),
         "visitor": f"198.51.100.{number % 250}:{50000 + number % 9000}", "requestBytes": request["size"],
         "responseBytes": response["size"], "kind": "websocket" if socket else "http",
-        "state": "open" if socket else "broken" if kind == 5 else "done", "replayOf": replay_of,
-        "timing": {"waitSeconds": 0.0004, "tunnelSeconds": 0.021, "upstreamSeconds": seconds, "transferSeconds": 0.004},
+        "state": "open" if socket else "broken" if kind == 5 else "left" if kind == 2 else "done",
+        "replayOf": replay_of, "timing": _timing(seconds, kind),
         "request": {"line": f"{method} {path} HTTP/1.1", "headers": _request_headers(fleet.hostile), "body": request},
         "response": {"line": f"HTTP/1.1 {status} Fine", "headers": [["Content-Type", response["contentType"]],
                      ["Set-Cookie", "•••• (41 characters)"], ["Cache-Control", "no-store"]], "body": response},
         "messages": _messages(fleet.hostile) if socket else [],
     }  # fmt: skip
     return record
+
+
+def _timing(seconds: float | None, kind: int) -> dict[str, float | None]:
+    told = seconds is not None and kind != 4
+    return {
+        "waitSeconds": 0.0004, "tunnelSeconds": 0.021 if told else None, "upstreamSeconds": seconds if told else None,
+        "answerSeconds": 0.0215 if seconds is None else seconds + 0.021, "transferSeconds": 0.004,
+    }  # fmt: skip
 
 
 def _request_headers(hostile: bool) -> list[list[str]]:

@@ -200,6 +200,19 @@ class Handler(BaseHTTPRequestHandler):
         self.come_or_go("disconnected", client_id)
         self.answer(204)
 
+    def tokens(self) -> None:
+        self.json({"tokens": self.model.fleet.tokens, "problem": None})
+
+    def add_token(self, body: dict[str, Any]) -> None:
+        made = {"created": stamp(), "forward": False, "clients": 0, **body}
+        self.model.fleet.tokens.append(made)
+        self.json({"token": "sluice_" + "x" * 43, **made}, 201)
+
+    def remove_token(self, name: str) -> None:
+        fleet = self.model.fleet
+        fleet.tokens = [token for token in fleet.tokens if token["name"] != name]
+        self.answer(204)
+
     def come_or_go(self, kind: str, client_id: str) -> None:
         event = {"at": stamp(), "kind": kind, "clientId": client_id, "remoteAddr": "203.0.113.9:4000", "detail": ""}
         self.model.fleet.events.insert(0, event)
@@ -298,7 +311,10 @@ class Handler(BaseHTTPRequestHandler):
                     "source": "letsencrypt", "renews": stamp(-86400 * (days - 30)), "plane": plane,
                     "fingerprint": "3A:5F:" * 15 + "00:01"}  # fmt: skip
 
-        self.json({"certificates": [made("am1.example.net", "control", 71), made("shop.example.com", "data", 6)]})
+        late = {"name": "new.example.com", "failures": 3, "reason": "new.example.com: no address (dns)",
+                "since": stamp(300), "nextTry": stamp(-3600), "expires": None}  # fmt: skip
+        in_use = [made("am1.example.net", "control", 71), made("shop.example.com", "data", 6)]
+        self.json({"certificates": in_use, "overdue": [late]})
 
     def add_client(self, body: dict[str, Any]) -> None:
         if any(not name["target"] for name in body["names"]):
@@ -310,7 +326,9 @@ class Handler(BaseHTTPRequestHandler):
         commands = {"shell": shell, "systemd": f"[Service]\n{shell}", "docker": f"docker run {shell}",
                     "kubernetes": "apiVersion: v1"}  # fmt: skip
         print_ = "3A:5F:" * 15 + "00:01"
-        self.json({"url": url, "fingerprint": print_, "clientId": client_id, "commands": commands, "notes": []})
+        file = f"{body['tokenName']}.token" if body.get("tokenName") else "token"
+        self.json({"url": url, "fingerprint": print_, "clientId": client_id, "commands": commands, "notes": [],
+                   "tokenFile": file})  # fmt: skip
         threading.Timer(1.0, self.come_or_go, ("connected", client_id)).start()
 
     def events(self) -> None:
@@ -337,6 +355,7 @@ ROUTES = [
     ("GET", "requests/([^/]+)", "request_one"), ("GET", "requests/([^/]+)/body/(request|response)", "request_body"),
     ("GET", "requests/([^/]+)/curl", "request_curl"), ("POST", "requests/([^/]+)/replay", "replay"),
     ("GET", "log", "log"), ("GET", "settings", "settings"), ("GET", "certificates", "certificates"),
+    ("GET", "tokens", "tokens"), ("POST", "tokens", "add_token"), ("DELETE", "tokens/([^/]+)", "remove_token"),
     ("POST", "add-client", "add_client"), ("GET", "events", "events"),
 ]  # fmt: skip
 

@@ -41,31 +41,33 @@ def faults(page: Page, *rules: str) -> list[str]:
     ]
 
 
-@pytest.fixture(params=["light", "dark"])
-def theme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=[WIDE, NARROW], ids=["1440", "360"])
-def visit(chromium: Browser, mock: Mock, request: pytest.FixtureRequest, theme: str) -> Iterator[Visit]:
-    yield from visiting(chromium, mock(), request.param, color_scheme=theme)
+def visit(chromium: Browser, mock: Mock, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    yield from visiting(chromium, mock(), request.param, color_scheme="light")
 
 
-def test_every_view(visit: Visit, theme: str) -> None:
+def look(visit: Visit, name: str) -> None:
+    """In both themes. Colours are of the theme; all else is the same in both."""
+    page = visit.page
+    for theme, rules in (("light", ()), ("dark", ("color-contrast", "link-in-text-block"))):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert faults(page, *rules) == [], (name, theme)
+        visit.shot(f"{name.replace('/', '-')}-{theme}-{visit.size[0]}")
+    page.emulate_media(color_scheme="light")
+
+
+def test_every_view(visit: Visit) -> None:
     page = visit.open().page
     expect(page.get_by_label("Server's token")).to_be_visible()
-    assert faults(page) == []
-    visit.shot(f"login-{theme}-{visit.size[0]}")
+    look(visit, "login")
     visit.log_in(TOKEN)
-    # Colours are of the theme; all else is the same in both.
-    rules = ("color-contrast", "link-in-text-block") if theme == "dark" else ()
     for view in ALL:
         visit.go(view)
         if view == "overview":
             expect(page.locator("canvas")).to_have_count(4)
         assert visit.overflow() == [], view
-        assert faults(page, *rules) == [], view
-        visit.shot(f"{view.replace('/', '-')}-{theme}-{visit.size[0]}")
+        look(visit, view)
 
 
 def test_a_theme_of_ones_own(chromium: Browser, mock: Mock) -> None:
@@ -83,9 +85,8 @@ def test_a_theme_of_ones_own(chromium: Browser, mock: Mock) -> None:
         assert page.evaluate(ground) == dark
 
 
-@pytest.mark.parametrize("theme", ["light"], indirect=True)
-def test_empty_states_say_what_to_do(chromium: Browser, mock: Mock, theme: str) -> None:
-    for visit in visiting(chromium, mock("--clients", "0"), NARROW, color_scheme=theme):
+def test_empty_states_say_what_to_do(chromium: Browser, mock: Mock) -> None:
+    for visit in visiting(chromium, mock("--clients", "0"), NARROW, color_scheme="light"):
         page = visit.log_in(TOKEN).page
         expect(page.get_by_text("No client is connected.")).to_be_visible()
         for view, title, action in (
@@ -98,6 +99,15 @@ def test_empty_states_say_what_to_do(chromium: Browser, mock: Mock, theme: str) 
             expect(page.locator(".empty").get_by_text(action).first).to_be_visible()
             assert faults(page) == [], view
             visit.shot(f"empty-{view}-360")
+
+
+def test_what_is_opened_by_its_address_is_in_sight(chromium: Browser, mock: Mock) -> None:
+    for visit in visiting(chromium, mock()):
+        visit.log_in(TOKEN)
+        page = visit.go("requests/00000001")  # the last but one of the list
+        row = page.locator(".vlist-row[aria-selected=true]")
+        expect(row).to_be_in_viewport()
+        assert page.evaluate("document.querySelector('.vlist').scrollTop") > 0
 
 
 def test_times_in_the_readers_zone(chromium: Browser, mock: Mock) -> None:

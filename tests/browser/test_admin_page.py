@@ -103,6 +103,18 @@ def test_a_session_that_has_ended(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="Settings")).to_be_visible()
 
 
+def test_a_log_out_in_another_tab_is_noticed_at_once(visit: Visit) -> None:
+    visit.forgiven.append("status of 401|net::ERR_")
+    page = visit.log_in(TOKEN, "#/settings").page
+    other = visit.context.new_page()
+    other.goto(visit.url)
+    other.get_by_role("button", name="Log out").click()
+    expect(other.get_by_text("You are logged out.")).to_be_visible()
+    lost = page.get_by_text("No connection to the server")
+    expect(page.get_by_text("Your session has ended.", exact=False).or_(lost)).to_be_visible()
+    assert not lost.is_visible(), "it is there, and says so"
+
+
 def test_the_charts_move_while_requests_run(visit: Visit, tunnel: Tunnel) -> None:
     page = visit.log_in(TOKEN).page
     expect(page.locator("canvas")).to_have_count(4)
@@ -284,6 +296,7 @@ def test_add_a_client_by_the_command_shown(visit: Visit, tunnel: Tunnel, upstrea
     page = visit.log_in(TOKEN, "#/add").page
     page.get_by_label("Name", exact=True).fill("added.example.com")
     page.get_by_label("Leads to").first.fill(f"http://127.0.0.1:{upstream.port}")
+    page.get_by_label("The server's token").check()
     page.get_by_role("button", name="Make the command").click()
     expect(page.get_by_role("img", name="The server's address as a QR code")).to_be_visible()
     for way in ("systemd", "Docker", "Kubernetes"):
@@ -300,7 +313,7 @@ def test_add_a_client_by_the_command_shown(visit: Visit, tunnel: Tunnel, upstrea
     program.chmod(0o755)
     (tmp_path / "token").write_text(TOKEN + "\n")
     environ = {"PATH": f"{program.parent}:/usr/bin:/bin"}
-    client = Process("added", ["/bin/sh", "-ec", command], tmp_path, environ)
+    client = Process("added", ["/bin/sh", "-ec", command], tmp_path, environ, shell=True)
     try:
         expect(page.get_by_text("The client has arrived.", exact=False)).to_be_visible()
         visit.shot("real-add-client")

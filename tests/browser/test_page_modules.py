@@ -87,7 +87,9 @@ def test_texts_that_differ_wholly_take_no_long_time(visit: Visit) -> None:
         ("m.duration(3725)", "1 h 2 min"),
         ("m.span(90061)", "1 d 1 h"),
         ("m.span(0)", "0 s"),
-        ("m.perSecond(12345)", "12.3 k/s"),
+        ("m.perSecond(12345)", "12,345/s"),
+        ("m.perSecond(123456)", "123.5 k/s"),
+        ("m.perSecond(50000, 100000)", "50 k/s"),
         ("m.percent(0.004)", "0.4 %"),
         ("m.plural(1, 'client')", "1 client"),
         ("m.time('nonsense').textContent", "nonsense"),
@@ -122,6 +124,8 @@ def test_headers_of_an_editor(visit: Visit) -> None:
     assert ask(visit, "replay", "m.parseHeaders(v)", "A: b\n\nX:c:d \n") == [["A", "b"], ["X", "c:d"]]
     said = "(() => { try { m.parseHeaders(v) } catch (error) { return error.message } })()"
     assert 'no "Name: value"' in ask(visit, "replay", said, "nonsense")
+    for name in ("content-length", "X-Forwarded-For"):
+        assert ask(visit, "replay", said, f"A: b\n{name}: 7") == f"{name} is made anew when it is sent: leave it out."
 
 
 @pytest.mark.parametrize(
@@ -135,8 +139,22 @@ def test_why_a_websocket_closed(visit: Visit, data: bytes, words: str) -> None:
 
 def test_statuses_tell_what_was_cut_in_words(visit: Visit) -> None:
     records = [{"status": 200, "state": "done"}, {"status": 200, "state": "broken"},
-               {"status": None, "state": "broken"}, {"status": None, "state": "open"}]  # fmt: skip
-    assert ask(visit, "records", "v.map(m.statusWords)", records) == ["200", "200 cut", "cut", "\u2026"]
+               {"status": None, "state": "broken"}, {"status": None, "state": "open"},
+               {"status": 200, "state": "left"}, {"status": None, "state": "left"}]  # fmt: skip
+    words = ["200", "200 cut", "cut", "\u2026", "200 left", "left"]
+    assert ask(visit, "records", "v.map(m.statusWords)", records) == words
+    assert ask(visit, "records", "v.map(m.statusClass)", records)[-2:] == ["left", "left"]
+
+
+def test_stages_that_cannot_be_told_apart_are_one(visit: Visit) -> None:
+    timing = {"waitSeconds": 1, "tunnelSeconds": 2, "upstreamSeconds": 3, "answerSeconds": 5, "transferSeconds": 1}
+    labels = "m.stagesOf(v).map(([, label]) => label)"
+    whole = ["Wait for a stream", "Tunnel", "Upstream", "Transfer"]
+    assert ask(visit, "detail", labels, timing) == whole
+    assert ask(visit, "detail", labels, timing | {"tunnelSeconds": None}) == ["Wait for a stream", *whole[2:]]
+    unknown = timing | {"tunnelSeconds": None, "upstreamSeconds": None}
+    assert ask(visit, "detail", labels, unknown) == ["Wait for a stream", "Tunnel and upstream", "Transfer"]
+    assert ask(visit, "detail", labels, dict.fromkeys(timing)) == []
 
 
 def test_one_is_no_plural(visit: Visit) -> None:

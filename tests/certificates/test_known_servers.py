@@ -29,22 +29,22 @@ def known(tmp_path: Path) -> KnownServers:
 
 def written(known: KnownServers, content: str | bytes, mode: int = 0o600) -> KnownServers:
     assert known.path is not None
-    known.path.parent.mkdir(exist_ok=True)
-    known.path.write_bytes(content.encode() if isinstance(content, str) else content)
-    known.path.chmod(mode)
+    Path(known.path).parent.mkdir(exist_ok=True)
+    Path(known.path).write_bytes(content.encode() if isinstance(content, str) else content)
+    Path(known.path).chmod(mode)
     return known
 
 
 def content(known: KnownServers) -> list[str]:
     assert known.path is not None
-    return known.path.read_text("latin-1").splitlines()
+    return Path(known.path).read_text("latin-1").splitlines()
 
 
 def test_at_first_nothing(known: KnownServers) -> None:
     assert known.find(SERVER) is None
     assert known.listing() == ([], [])
     assert not known.drop(SERVER)
-    assert known.path is not None and not known.path.exists()
+    assert known.path is not None and not Path(known.path).exists()
 
 
 def test_what_is_kept(known: KnownServers) -> None:
@@ -58,9 +58,9 @@ def test_what_is_kept(known: KnownServers) -> None:
     assert content(known)[2] == f"{SERVER} sha256:{MARK} {kept.since}"
     assert content(known)[3].startswith("[2001:db8::1]:8123 public 2")
     assert known.path is not None
-    assert stat.S_IMODE(known.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(known.path.parent.stat().st_mode) == 0o700
-    assert os.listdir(known.path.parent) == [FILE]
+    assert stat.S_IMODE(Path(known.path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(known.path).parent.stat().st_mode) == 0o700
+    assert os.listdir(Path(known.path).parent) == [FILE]
 
 
 def test_only_what_was_seen_before_is_replaced(known: KnownServers) -> None:
@@ -125,7 +125,7 @@ def test_damage_of_others(known: KnownServers) -> None:
     written(known, LINE.encode() + b"\n" + bad + b"\n")
     assert known.find(SERVER) == Known(SERVER, MARK, DATE)
     assert known.remember(SERVER, OTHER, MARK).mark == OTHER
-    assert known.path is not None and bad + b"\n" in known.path.read_bytes()
+    assert known.path is not None and bad + b"\n" in Path(known.path).read_bytes()
     with pytest.raises(Damaged, match="^line 1 of"):
         known.find("new.example:1")
 
@@ -150,20 +150,20 @@ def test_two_answers_are_none(known: KnownServers) -> None:
 
 def test_what_is_no_file(known: KnownServers, monkeypatch: pytest.MonkeyPatch) -> None:
     assert known.path is not None
-    known.path.mkdir(parents=True)
+    Path(known.path).mkdir(parents=True)
     with pytest.raises(Damaged, match="is not a file"):
         known.find(SERVER)
-    known.path.rmdir()
+    Path(known.path).rmdir()
     os.mkfifo(known.path, 0o600)
     with pytest.raises(Damaged, match="is not a file"):  # nor is it waited for
         known.find(SERVER)
-    known.path.unlink()
-    known.path.symlink_to("/etc/passwd")
+    Path(known.path).unlink()
+    Path(known.path).symlink_to("/etc/passwd")
     with pytest.raises(Damaged, match="is a link: put the file itself there"):
         known.find(SERVER)
     with pytest.raises(Damaged, match="is a link"):
         known.put(SERVER, MARK)
-    known.path.unlink()
+    Path(known.path).unlink()
     monkeypatch.setattr(known_servers, "_MAX_FILE_BYTES", 100)
     with pytest.raises(Damaged, match="far too long"):
         written(known, LINE + "\n").find(SERVER)
@@ -179,7 +179,7 @@ def test_a_file_that_others_may_write(known: KnownServers, mode: int) -> None:
 def test_a_directory_that_others_may_write(known: KnownServers) -> None:
     written(known, LINE)
     assert known.path is not None
-    known.path.parent.chmod(0o777)
+    Path(known.path).parent.chmod(0o777)
     for attempt in (
         lambda: known.find(SERVER),
         lambda: known.put(SERVER, MARK),
@@ -196,7 +196,7 @@ def test_nowhere_to_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for attempt in (lambda: nowhere.find(SERVER), lambda: nowhere.put(SERVER, MARK)):
         with pytest.raises(Unusable, match="no place is known"):
             attempt()
-    assert KnownServers.of({"STATE_DIRECTORY": "/s"}).path == Path("/s", FILE)
+    assert KnownServers.of({"STATE_DIRECTORY": "/s"}).path == f"/s/{FILE}"
     monkeypatch.undo()
     (tmp_path / "file").write_text("")
     for below in (tmp_path / "file" / FILE, tmp_path / "file" / "deeper" / FILE):
@@ -236,7 +236,7 @@ def test_who_holds_the_lock_for_long(known: KnownServers, monkeypatch: pytest.Mo
     written(known, LINE)
     monkeypatch.setattr(known_servers, "LOCK_SECONDS", 0.05)
     assert known.path is not None
-    descriptor = os.open(known.path.parent, os.O_RDONLY)
+    descriptor = os.open(Path(known.path).parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         assert known.find(SERVER) is not None

@@ -164,7 +164,12 @@ def test_a_key_too_small_for_openssl(tmp_path: Path) -> None:
     key.write_bytes(
         small.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    assert "OpenSSL says" in refusal(cert, key)
+    assert "the key is too small: get a certificate for a P-256 key" in refusal(cert, key)
+
+
+def test_a_file_that_is_cut_short_in_its_chain(cert: Path, key: Path) -> None:
+    cert.write_bytes(cert.read_bytes() + cert.read_bytes()[:200])
+    assert "cut short" in refusal(cert, key)
 
 
 # ---- for the data plane, and what serves although it is not as it should be

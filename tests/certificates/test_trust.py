@@ -257,7 +257,7 @@ def test_what_is_known_counts_though_nothing_can_be_kept(home: Home, monkeypatch
 def test_what_cannot_be_read(home: Home) -> None:
     home.uses(ONE)
     assert home.known.path is not None
-    home.known.path.write_text("garbage\n")
+    Path(home.known.path).write_text("garbage\n")
     text = refusal(lambda: home.uses(ONE))
     assert "line 1 of" in text and "pin it with --ca-fingerprint" in text
     assert home.uses(ONE, "wss://tunnel.example") is None  # checked as any web site

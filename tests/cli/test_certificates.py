@@ -27,7 +27,7 @@ def listed(*names: str, plane: str = "data", days: float = 60, **options: Any) -
 def test_the_text_to_the_character() -> None:
     automatic = listed("vps", "127.0.0.1", plane="control", source="automatic", renews=NOW + timedelta(days=9.5))
     assert render(
-        {"fingerprint": "ab" * 32, "expires": "2036-11-22T12:00:00+00:00"}, [automatic, listed("a.example")], NOW
+        {"fingerprint": "ab" * 32, "expires": "2036-11-22T12:00:00+00:00"}, [automatic, listed("a.example")], [], NOW
     ).splitlines() == [
         "Authority of the control plane:",
         "Fingerprint: sha256:" + "ab" * 32,
@@ -41,17 +41,34 @@ def test_the_text_to_the_character() -> None:
 
 
 def test_nothing_and_what_is_over() -> None:
-    assert render(None, [], NOW) == "Certificates:\nNone yet."
-    text = render({"fingerprint": None}, [listed("a.example", days=-1)], NOW)
+    assert render(None, [], [], NOW) == "Certificates:\nNone yet."
+    text = render({"fingerprint": None}, [listed("a.example", days=-1)], [], NOW)
     assert "2026-11-21 12:00 UTC (over) -" in text
     assert "Fingerprint: sha256:unknown\n\nCertificates:" in text
 
 
 def test_what_a_server_says_is_not_trusted_to_be_sensible() -> None:
-    text = render(None, [{"names": ["a\x1b[2J"], "expires": 5, "renews": "soon"}, {}], NOW)
+    text = render(None, [{"names": ["a\x1b[2J"], "expires": 5, "renews": "soon"}, {}], [], NOW)
     assert text.splitlines()[2:] == [
         "unknown unknown   unknown              unknown              unknown          a?[2J",
         "unknown unknown   unknown              -                    unknown          unknown",
+    ]
+
+
+def test_names_that_wait() -> None:
+    late = {
+        "name": "a.example",
+        "failures": 3,
+        "reason": "the CA says \x1b[2J",
+        "nextTry": "2026-11-22T14:00:00+00:00",
+        "expires": "2026-12-01T00:00:00+00:00",
+    }
+    assert render(None, [], [late, {"name": "b.example", "failures": 0}], NOW).splitlines()[2:] == [
+        "",
+        "Waiting for a new one:",
+        "Name         In use until         Tried    Next try             Why",
+        "a.example    2026-12-01 00:00 UTC 3 times  2026-11-22 14:00 UTC the CA says ?[2J",
+        "b.example    none yet             not yet  now                  -",
     ]
 
 
@@ -126,7 +143,16 @@ def test_what_a_server_has_in_use(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "Fingerprint: sha256:abab" in text and "Expires:  " not in text
     assert "data    acme      2027-01-21 12:00 UTC" in text
     assert asked(monkeypatch, {"certificates": [data]}, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"authority": None, "certificates": [data]}
+    assert json.loads(capsys.readouterr().out) == {"authority": None, "certificates": [data], "overdue": []}
+
+
+def test_a_server_whose_names_wait(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    late = {"name": "b.example", "failures": 1, "reason": "no address", "nextTry": None, "expires": None}
+    assert asked(monkeypatch, {"certificates": [], "certificatesOverdue": [late, "x"]}) == 0
+    text = capsys.readouterr().out
+    assert "b.example    none yet             once     now                  no address" in text
+    assert asked(monkeypatch, {"certificates": [], "certificatesOverdue": "x"}, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["overdue"] == []
 
 
 @pytest.mark.parametrize("answer", [{}, {"certificates": {}}, {"certificates": ["x"]}])

@@ -61,6 +61,7 @@ def test_what_it_is_for(file: Path, capsys: pytest.CaptureFixture[str], text: st
         ('\ndata-cert = "token"\ndata-key = "token"', "a.toml:2: --data-cert "),
         ('\ndata-cert-dir = "none"', "a.toml:2: --data-cert-dir "),
         ("potr = 1", "a.toml:1: unknown key potr: do you mean port?"),
+        ('auto-tls-san = ["a.example", "bad;x y"]', "a.toml:1: --auto-tls-san 'bad;x y' is neither an IP address"),
     ],
 )  # fmt: skip
 def test_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str) -> None:

@@ -109,6 +109,7 @@ def test_something_else_in_place_of_the_authority(tls: Server, failing: Callable
     [
         (404, b"", "answers 404 to /status"),
         (302, b"", "answers 302 to /status"),
+        (400, b"", "most likely speaks TLS, so write wss:// in --url"),
         (200, b"<html>", "is it a Sluice server?"),
         (200, b"[]", "is it a Sluice server?"),
         (200, b'{"info": {}, "clients": {}}', "is it a Sluice server?"),

@@ -150,7 +150,7 @@ def test_list(state: KnownServers, capsys: pytest.CaptureFixture[str]) -> None:
         ["tunnel.example.com:8123", "public", two.since],
     ]
     assert state.path is not None
-    with state.path.open("a") as file:
+    with Path(state.path).open("a") as file:
         file.write("\x1b[31mx\n")
     assert run(["trust", "--list"]) == 1
     printed = capsys.readouterr()
@@ -170,21 +170,21 @@ def test_forget(state: KnownServers, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_damaged_list(server: Server, state: KnownServers, capsys: pytest.CaptureFixture[str]) -> None:
     """Which is no obstacle, where a line can be added."""
     assert state.path is not None
-    state.path.parent.mkdir()
-    state.path.write_text("garbage\n")
-    state.path.chmod(0o600)
+    Path(state.path).parent.mkdir()
+    Path(state.path).write_text("garbage\n")
+    Path(state.path).chmod(0o600)
     assert trust(server, "--ca-fingerprint", fingerprint_of(server)) == 0
     assert "Before:  not readable: line 1 of" in capsys.readouterr().out
     assert state.find(f"{NAME}:{server.port}") is not None
-    state.path.chmod(0o666)
+    Path(state.path).chmod(0o666)
     assert run(["trust", "--list"]) == 1
     assert "others may write to" in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_kept(server: Server, state: KnownServers, capsys: pytest.CaptureFixture[str]) -> None:
     assert state.path is not None
-    state.path.parent.mkdir()
-    os.chmod(state.path.parent, 0o777)
+    Path(state.path).parent.mkdir()
+    os.chmod(Path(state.path).parent, 0o777)
     assert trust(server, "--ca-fingerprint", fingerprint_of(server)) == 1
     line = capsys.readouterr().err
     assert line.startswith("Error: no servers can be remembered (others may write to ")

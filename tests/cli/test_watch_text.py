@@ -40,9 +40,17 @@ def test_rates_are_of_what_has_passed() -> None:
     client = {"clientId": "ab" * 16, "remoteAddr": "[::1]:1", "bytesIn": 0, "bytesOut": 1000, "upstreams": []}
     after = {**client, "bytesOut": 5000}
     (row,) = (text for text in shown(look(12.0, clients=[after]), look(clients=[client])) if "[::1]" in text)
-    assert row.split()[3:7] == ["0", "B/s", "2.0", "kB/s"]
+    assert row.split()[4:8] == ["0", "B/s", "2.0", "kB/s"]
     port = {"port": 2222, "clients": [{}], "connectionsOpen": 1, "connectionsTotal": 3, "bytesIn": 7}
     assert "2222" in "\n".join(shown(look(ports=[port])))
+
+
+def test_clients_have_names() -> None:
+    named = {"clientId": "ab" * 16, "name": "attic \x1b[2J" + "x" * 64, "upstreams": []}
+    heads, first, second = shown(look(clients=[named, {"clientId": "cd" * 16, "name": "", "upstreams": []}]))[-3:]
+    assert heads.startswith("Client       Name ")
+    assert first.split()[:2] == ["abababababab", "attic"] and "attic ?[2Jxxxxxxxxxxxxxx " in first
+    assert second.split()[:2] == ["cdcdcdcdcdcd", "-"]
 
 
 def test_what_is_wrong_has_a_colour() -> None:

@@ -78,6 +78,15 @@ def test_upstreams(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     assert stage.house.ask(get("/", B)).one("x-upstream") == "python"
 
 
+def test_a_name(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told without connecting anew, and what is offered stays."""
+    stage.change(name="cellar")
+    assert said(caplog) == "changed: name"
+    until(lambda: stage.session is not None and stage.session.name == "cellar", "the server knows")
+    assert stage.offered() == [f"{A}={stage.upstream.url}"]
+    assert f"client {stage.client_id} (" in caplog.text and ") is now called cellar" in caplog.text
+
+
 def test_a_host_header(stage: Stage) -> None:
     stage.change(host_header="inside")
     until(lambda: stage.house.ask(get("/", A)).status == 200, "it answers")

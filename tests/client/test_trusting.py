@@ -135,7 +135,7 @@ def test_pinned(far: House, known: KnownServers, materials: list[Material], capl
     assert far.session(far.client(UPSTREAM, url=url_of(far), ca_fingerprint=right)) is not None
     assert asked_for_a_token(far) > 0  # which is what the others count
     far.client(UPSTREAM, url=f"wss://127.0.0.1:{far.control_port}", ca_fingerprint=right)
-    assert known.path is not None and not known.path.exists()
+    assert known.path is not None and not Path(known.path).exists()
 
 
 def test_own_authorities(
@@ -157,13 +157,13 @@ def test_own_authorities_that_are_none(tmp_path: Path) -> None:
 
 def test_a_damaged_list(far: House, known: KnownServers, caplog: pytest.LogCaptureFixture) -> None:
     assert known.path is not None
-    known.path.parent.mkdir()
-    known.path.write_text("garbage\n")
-    known.path.chmod(0o600)
+    Path(known.path).parent.mkdir()
+    Path(known.path).write_text("garbage\n")
+    Path(known.path).chmod(0o600)
     client_id = far.client(UPSTREAM, url=url_of(far), wait=False)
     until(lambda: f"line 1 of {known.path} is not understood" in caplog.text, "it says so")
     assert asked_for_a_token(far) == 0
-    known.path.unlink()
+    Path(known.path).unlink()
     far.connected(client_id)
 
 

@@ -24,13 +24,13 @@ def git(root: Path, files: dict[str, str]) -> None:
 
 
 def test_nothing_known(package: Path) -> None:
-    assert build.read_sha(package) == "unknown"
+    assert build.read_sha(str(package)) == "unknown"
 
 
 def test_written_by_the_build_comes_first(package: Path) -> None:
     (package / "config" / build.GENERATED).write_text("abcdef0\n")
     git(package.parent, {".git/HEAD": SHA})
-    assert build.read_sha(package) == "abcdef0"
+    assert build.read_sha(str(package)) == "abcdef0"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_written_by_the_build_comes_first(package: Path) -> None:
 )
 def test_checkouts(package: Path, files: dict[str, str]) -> None:
     git(package.parent, files)
-    assert build.read_sha(package) == "3f2a9c1"
+    assert build.read_sha(str(package)) == "3f2a9c1"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_checkouts(package: Path, files: dict[str, str]) -> None:
 )
 def test_what_is_no_commit_is_unknown(package: Path, files: dict[str, str]) -> None:
     git(package.parent, files)
-    assert build.read_sha(package) == "unknown"
+    assert build.read_sha(str(package)) == "unknown"
 
 
 def test_full_version() -> None:

@@ -1,5 +1,8 @@
 """What every client has, tried with each of them."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
 from appliance.config.client import ClientConfig
@@ -27,6 +30,8 @@ def test_defaults(client: type[ClientOptions]) -> None:
     "values",
     [
         {"client_id": "0" * 32},
+        {"name": "the Pi under the stairs (Zoë's)"},
+        {"name": "x" * 64},
         {"upstream": (), "local": ("5432:127.0.0.1:5432",)},
         {"local_addr": "192.168.0.1"},
     ],
@@ -44,6 +49,11 @@ def test_accepted(client: type[ClientOptions], values: dict[str, object]) -> Non
         ({"upstream": (" ", ""), "local": ("",)}, "no --upstream"),
         ({"client_id": "xyz"}, "--client-id 'xyz': 32 hex digits"),
         ({"client_id": "A" * 32}, "--client-id"),
+        ({"name": ""}, "--name '': 1 to 64 printable characters"),
+        ({"name": "  "}, "--name"),
+        ({"name": "x" * 65}, "--name"),
+        ({"name": "a\x1b[2J"}, "--name 'a\\x1b[2J': 1 to 64"),
+        ({"name": "a\u202eb"}, "--name"),
         ({"local_addr": "127.0.0.1:80"}, "--local-addr '127.0.0.1:80' has a port"),
         ({"upstream_timeout": 0.0}, "--upstream-timeout 0 is too small"),
     ],
@@ -53,3 +63,12 @@ def test_refused(client: type[ClientOptions], values: dict[str, object], message
         client(**GOOD | values)  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_it_is_called(client: type[ClientOptions], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's name may be anything, and is never a reason not to start."""
+    assert client(**GOOD | {"name": " attic "}).called == "attic"  # type: ignore[arg-type]
+    machine = SimpleNamespace(nodename="pi\udcff\n" + "x" * 100)
+    monkeypatch.setattr(os, "uname", lambda: machine)
+    config = client(**GOOD)  # type: ignore[arg-type]
+    assert config.name is None and config.called == "pi" + "x" * 62

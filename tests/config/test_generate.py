@@ -15,3 +15,9 @@ def test_a_name_goes_with_a_format() -> None:
 def test_names_that_are_none_everywhere(name: str) -> None:
     with pytest.raises(ConfigError, match="--generate-name .* 50 at most"):
         GenerateOptions(generate="systemd", generate_name=name).check_generate()
+
+
+@pytest.mark.parametrize(("of", "package"), [("systemd", "x"), ("cloud-init", "--index-url=x"), ("cloud-init", "a\nb")])
+def test_packages_are_for_cloud_init(of: str, package: str) -> None:
+    with pytest.raises(ConfigError, match="--generate-package is for --generate cloud-init"):
+        GenerateOptions(generate=of, generate_package=package).check_generate()

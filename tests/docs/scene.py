@@ -255,7 +255,12 @@ class Scene:
         if role == CLIENT:  # the server says this when its ports are open
             (client_id,) = re.findall(r"connected to \S+ as (\w+)", process.output)
             (server,) = self._running[SERVER]
-            eventually(lambda: f"client {client_id} connected from" in server.output, "served", process, server)
+            eventually(
+                lambda: re.search(rf"client {client_id} \(.*\) connected from", server.output),
+                "served",
+                process,
+                server,
+            )
 
     def _by_pebble(self, command: str) -> tuple[str, int]:
         """The command with pebble for its ACME server, whichever it names, and how many certificates that is to issue;

@@ -302,7 +302,9 @@ def test_the_refusal_of_a_changed_server_is_told_as_it_is(tmp_path: Path, monkey
     known = KnownServers.of(environ)
     known.put("203.0.113.7:8123", old)
     assert known.path is not None
-    known.path.write_text(re.sub(r"\S+Z$", "2026-01-31T12:23:17Z", known.path.read_text(), flags=re.MULTILINE))
+    Path(known.path).write_text(
+        re.sub(r"\S+Z$", "2026-01-31T12:23:17Z", Path(known.path).read_text(), flags=re.MULTILINE)
+    )
     monkeypatch.setattr("appliance.certificates.trust.one_certificate", lambda shown, server: shown)
     monkeypatch.setattr("appliance.certificates.trust.fingerprint_of", lambda pem: new)
     with pytest.raises(Distrusted) as caught:

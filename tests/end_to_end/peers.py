@@ -122,14 +122,22 @@ class Client:
     """A client by hand: says hello, hears welcome, and opens streams as the test wants."""
 
     def __init__(
-        self, port: int, *offers: dict[str, str], ports: dict[int, str] | None = None, client_id: str | None = None
+        self,
+        port: int,
+        *offers: dict[str, str],
+        ports: dict[int, str] | None = None,
+        client_id: str | None = None,
+        token: str = TOKEN,
+        **more: Any,
     ) -> None:
-        """`ports`: the targets that are offered on ports of the server."""
+        """`ports`: the targets that are offered on ports of the server; `more`: of hello."""
         self.port = port
         self.client_id = client_id or secrets.token_hex(16)
-        self.control = connect(port, "/connect")
+        self.control = connect(port, "/connect", token=token)
         on_ports = [{"port": number, "target": target} for number, target in (ports or {}).items()]
-        self.control.say("hello", client_id=self.client_id, version="test", upstreams=list(offers), ports=on_ports)
+        self.control.say(
+            "hello", client_id=self.client_id, version="test", upstreams=list(offers), ports=on_ports, **more
+        )
         self.welcome = self.control.heard("welcome")
 
     def stream(self, **other: str) -> Peer:

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.transport.stream import Stream
 from appliance.tunnel.inspector.edits import Edits, ReplayError
-from appliance.tunnel.inspector.record import BROKEN, DONE, HTTP, OPEN, UPSTREAM, VISITOR, WEBSOCKET, Record
+from appliance.tunnel.inspector.record import BROKEN, DONE, HTTP, LEFT, OPEN, UPSTREAM, VISITOR, WEBSOCKET, Record
 from appliance.tunnel.inspector.store import ALL, Inspector
 from appliance.wire.frames import masked_frame
 from tests.end_to_end.house import House, Upstream, until
@@ -82,10 +82,12 @@ def test_a_request_and_its_answer(scene: Scene) -> None:
         assert record.response is not None
         assert bytes(record.response.body) == answer.body == body
         assert record.response.head.startswith(b"HTTP/1.1 200 OK\r\n")
-        stages = (record.wait_seconds, record.upstream_seconds, record.transfer_seconds)
+        stages = (record.wait_seconds, record.answer_seconds, record.transfer_seconds)
         assert record.seconds is not None
         assert sum(stage for stage in stages if stage is not None) == pytest.approx(record.seconds, abs=0.05)
         assert all(stage is not None and 0 <= stage <= record.seconds for stage in stages)
+        assert (record.link_seconds == 0) == (where == "client"), "an answer comes behind the echo of the ping"
+        assert record.link_seconds is not None
         summary = record.summary()
         assert (summary["requestBytes"], summary["responseBytes"], summary["state"]) == (3000, 3000, DONE)
 
@@ -187,7 +189,7 @@ def test_the_visitor_leaves(scene: Scene) -> None:
     until(lambda: scene.upstream.recorded, "the upstream is asked")
     visitor.reset()
     for where, record in scene.one():
-        assert record.state == BROKEN and "visitor" in record.why and record.status is None, where
+        assert record.state == LEFT and "visitor" in record.why and record.status is None, where
 
 
 def test_the_visitor_leaves_within_its_upload(scene: Scene) -> None:
@@ -196,7 +198,7 @@ def test_the_visitor_leaves_within_its_upload(scene: Scene) -> None:
     until(lambda: scene.upstream.recorded, "the upstream is asked")
     visitor.reset()
     for where, record in scene.one():
-        assert record.state == BROKEN and "visitor" in record.why, where
+        assert record.state == LEFT and "visitor" in record.why, where
         assert record.request.size == 1000 and not record.request.complete
 
 

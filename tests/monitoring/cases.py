@@ -198,6 +198,8 @@ def _certificates() -> list[Case]:
         text = f"The data certificate a.example of {AT} ends in {left}"
         return (Firing({"name": "a.example", "plane": "data"}, text),)
 
+    orders = 'sluice_certificate_failed_orders{name="a.example"}'
+    late = Firing({"name": "a.example"}, f"3 orders in a row brought no certificate for a.example at {AT}")
     return [
         Case("SluiceCertificateEnding", "in ten days", with_(10, 90), 90, ending("10d 0h 0m 0s")),
         Case("SluiceCertificateEnding", "in twenty", with_(20, 90), 90),
@@ -207,6 +209,9 @@ def _certificates() -> list[Case]:
         Case("SluiceCertificateEndingSoon", "it has ended", with_(-1, 90), 90, ending("-1d 0h 0m 0s")),
         Case("SluiceCertificateEndingSoon", "in ten", with_(10, 90), 90),
         Case("SluiceCertificateEndingSoon", "a short-lived one", with_(1, 6), 90),
+        Case("SluiceCertificateOrders", "three failed", {orders: "0x5 3x30"}, 20, (late,)),
+        Case("SluiceCertificateOrders", "two failed", {orders: "0x5 2x30"}, 20),
+        Case("SluiceCertificateOrders", "the fourth went well", {orders: "3x8 _x22"}, 20),
     ]
 
 

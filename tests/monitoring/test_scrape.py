@@ -91,7 +91,8 @@ def prometheus(place: Path, tunnel: Tunnel) -> Iterator[Prometheus]:
 @pytest.fixture(scope="module")
 def exposed(tunnel: Tunnel) -> set[str]:
     _, _, body = tunnel.control("/metrics")
-    return set(re.findall(r"^(\w+)", body.decode(), re.MULTILINE))
+    # A family may be without a sample so far.
+    return set(re.findall(r"^(?:# TYPE )?(\w+)", body.decode(), re.MULTILINE))
 
 
 def numbers(samples: list[dict[str, Any]]) -> list[float]:

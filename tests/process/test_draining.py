@@ -125,6 +125,7 @@ def test_what_does_not_end_is_cut_off_when_grace_is_over(tmp_path: Path, upstrea
             assert exactly(by_tcp, 5) == b"still"
             assert tunnel.server.wait() == 0
             assert time.monotonic() - began >= 1.5
+            assert "cut off after 1.5 seconds (--grace): 2 requests, 1 TCP connection" in tunnel.server.output
             with pytest.raises((Ended, ConnectionResetError)):
                 loading.reader.exactly(4)
     finally:
@@ -161,6 +162,29 @@ def test_a_client_lets_its_visitors_end(tunnel: Tunnel, download: Download) -> N
         download.go_on.set()
         assert visitor.reader.exactly(4) == b"done"
     assert client.wait() == 0
+
+
+def test_a_client_says_what_it_cuts_off(tmp_path: Path, download: Download, upstream: Upstream) -> None:
+    tunnel = Tunnel(tmp_path, plain=True)
+    try:
+        client = tunnel.add_client("client", f"{HOST}=http://127.0.0.1:{upstream.port}", flags=("--grace=0.2s",))
+        with download.visitor(tunnel.port):
+            is_stopping(client)
+            assert client.wait() == 0
+        assert "cut off after 0.2 seconds (--grace): 1 visitor" in client.output
+        assert "stopped at once" not in tunnel.server.output
+    finally:
+        download.go_on.set()
+        tunnel.close()
+
+
+def test_a_server_that_is_asked_twice_says_what_it_cuts_off(tunnel: Tunnel, download: Download) -> None:
+    with download.visitor(tunnel.port):
+        is_stopping(tunnel.server)
+        os.kill(tunnel.server.pid, signal.SIGTERM)
+        assert tunnel.server.wait() == 130
+    assert "stopped at once, as asked: 1 request cut off" in tunnel.server.output
+    download.go_on.set()
 
 
 def test_a_client_that_is_asked_twice_ends_at_once(tunnel: Tunnel, download: Download) -> None:

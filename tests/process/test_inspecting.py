@@ -19,9 +19,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
-from tests.stage.process import SLUICE, Process, eventually, free_port, run
+from appliance.tunnel.inspector.overhear import GIVEN_UP, LOST
+from tests.stage.process import PATIENCE_SECONDS, SLUICE, Process, eventually, free_port, run
 from tests.stage.tunnel import TOKEN, Tunnel
-from tests.stage.upstream import Upstream
+from tests.stage.upstream import Exchange, Upstream
 from tests.stage.visitor import get, once, request
 
 NAME = "app.example"
@@ -183,6 +184,31 @@ def test_websocket_messages_of_a_real_library(stage: Stage) -> None:
             said = [it for it in found["messages"] if it["direction"] == direction]
             assert [it["kind"] for it in said] == ["text", "binary", "text", "text", "close"]
             assert [it["text"] for it in said if it["kind"] == "text"] == ["hello", long, "hello"]
+
+
+def silent(exchange: Exchange) -> None:
+    exchange.gone(PATIENCE_SECONDS)
+    exchange.keep = False
+
+
+def test_a_client_tells_a_visitor_that_left_from_a_server_that_is_gone(tmp_path: Path) -> None:
+    upstream, port = Upstream(), free_port()
+    upstream.scripts["/silent"] = silent
+    tunnel = Tunnel(tmp_path)
+    with contextlib.closing(upstream), contextlib.closing(tunnel):
+        target = f"{NAME}=http://127.0.0.1:{upstream.port}"
+        tunnel.add_client("client", target, flags=(f"--inspect=127.0.0.1:{port}",))
+        client = Api(lambda: http.client.HTTPConnection("127.0.0.1", port, timeout=10), {})
+        ends: list[tuple[str, str]] = []
+        for end in ("the visitor", "the server"):
+            with socket.create_connection(("127.0.0.1", tunnel.port)) as visitor:
+                visitor.sendall(get("/silent", NAME))
+                upstream.wait(lambda: len(upstream.recorded) > len(ends), "it is asked")
+                if end == "the server":
+                    tunnel.server.kill()
+            found = client.ended(client.requests()[0]["id"])
+            ends.append((found["state"], found["note"]))
+    assert ends == [("left", GIVEN_UP), ("broken", LOST)]
 
 
 def test_a_client_says_where_its_page_is_and_needs_its_port(stage: Stage, tmp_path: Path) -> None:

@@ -244,8 +244,8 @@ def test_the_library_is_missing(tmp_path: Path) -> None:
     command += [f"--letsencrypt-domain={A}", f"--port={free_port()}", f"--https-port={free_port()}"]
     server = Process("server", command, tmp_path, {"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert server.wait() == 2
-    assert server.output.splitlines()[-1] == (
+    assert server.output.splitlines() == [
         "Error: --letsencrypt-domain needs the Python package 'acme', which is not installed: "
-        "pip install 'sluice-appliance[acme]'"
-    )
+        "install Sluice with its extra acme, from a checkout by: pip install '.[acme]'"
+    ]
     server.stop()

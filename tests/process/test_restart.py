@@ -106,6 +106,23 @@ def test_no_request_is_refused(tmp_path: Path, upstream: Upstream) -> None:
         service.close()
 
 
+def test_a_server_that_is_killed(tmp_path: Path, upstream: Upstream) -> None:
+    """Who comes before its clients are back waits for them, as after a regular restart."""
+    service = Service(tmp_path, "http", "control")
+    try:
+        service.add_client(f"{HOST}=http://127.0.0.1:{upstream.port}")
+        eventually(lambda: HOST in "".join(map(Path.read_text, tmp_path.rglob("returning-*"))), "its names are kept")
+        os.kill(service.server.pid, signal.SIGKILL)
+        service.server.wait()
+        service.server.stop()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(once, service.held.port("http"), get("/", HOST))
+            service.server = service.start()
+            assert waiting.result(PATIENCE_SECONDS).status == 200
+    finally:
+        service.close()
+
+
 def test_all_listeners_are_passed_on(tmp_path: Path, upstream: Upstream) -> None:
     """HTTPS and a TCP port, too. What waits while there is no server is served by the next one."""
     own_certificate(tmp_path)

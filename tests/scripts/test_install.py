@@ -88,6 +88,7 @@ def test_help_names_every_option() -> None:
         ("server --domain a.example --token secret", "--token would show the token"),
         ("server --domain a.example --token-file /nonexistent", "--token-file /nonexistent cannot be read"),
         ("server --domain a.example --token-file /dev/null", "--token-file /dev/null is empty"),
+        ("server --domain a.example --token-file /dev", "--token-file /dev is a directory"),
         ("server --domain a.example --dry-run=yes", "--dry-run takes no value"),
         ("server --domain a.example --keep-data", "--keep-data goes with --uninstall"),
         ("server --domain a.example --source /nonexistent", "--source /nonexistent does not exist"),
@@ -122,10 +123,10 @@ def test_a_value_with_a_line_break() -> None:
 @pytest.mark.parametrize(
     ("release", "said"),
     [
-        ('ID=debian\nVERSION_ID="11"\n', "not supported is debian 11"),
-        ("ID=debian\n", "not supported is debian without a release number"),
-        ('ID=fedora\nVERSION_ID="43"\n', "not supported is fedora 43"),
-        (None, "not supported is an unknown system"),
+        ('ID=debian\nVERSION_ID="11"\n', "debian 11 is not supported"),
+        ("ID=debian\n", "debian without a release number is not supported"),
+        ('ID=fedora\nVERSION_ID="43"\n', "fedora 43 is not supported"),
+        (None, "an unknown system without a release number is not supported"),
     ],
 )
 def test_other_systems(release: str | None, said: str, tmp_path: Path) -> None:
@@ -428,9 +429,14 @@ def test_a_client_beside_it_and_without_it(server: Machine, token_file: Path) ->
     told = server.install(*client(token_file))
     assert told.returncode == 1
     assert "the server on this machine has another token" in told.stderr
-    shutil.copy(server.path("etc/sluice/token"), token_file)
+    token_file.write_bytes(server.path("etc/sluice/token").read_bytes())
+    token_file.chmod(0o600)
     told = server.install(*client(token_file))
     assert told.returncode == 0, told.stderr
+    assert f"{token_file} can be deleted\n" in told.stderr
+    token_file.chmod(0o644)
+    told = server.install(*client(token_file))
+    assert f"{token_file} can be deleted; until then, others on this machine can read it\n" in told.stderr
     assert "is installed: sluice-server.service sluice-client.service" in told.stderr
     service = server.path("etc/systemd/system/sluice-client.service").read_text()
     assert "ExecStart=/opt/sluice/bin/sluice client" in service

@@ -1,5 +1,8 @@
 """The token guard: who gets in, who waits, and what guessing may cost."""
 
+import dataclasses
+import hashlib
+
 import gevent
 import gevent.event
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import strategies as st
 
 from appliance.server import access
 from appliance.server.access import Strangers, TokenGuard
+from appliance.server.client_tokens import OWN, Bearer, ClientTokens
+from appliance.server.limits import Limits
 
 TOKEN = "correct horse battery staple"
 RIGHT = f"Bearer {TOKEN}"
@@ -54,6 +59,40 @@ def test_the_token_is_let_in(guard: TokenGuard, header: str) -> None:
 )  # fmt: skip
 def test_anything_else_is_not(guard: TokenGuard, header: str | None) -> None:
     assert not guard.check(header)
+
+
+def test_tokens_of_clients_are_told_from_the_servers(time: Time) -> None:
+    """They let nobody in but clients, and are no guesses."""
+    clients = ClientTokens()
+    text, token = clients.add("pi", Limits())
+    guard = TokenGuard(TOKEN, clock=time.clock, sleep=time.sleep, clients=clients)
+    header = f"Bearer {text}"
+    for _ in range(2 * access.FREE_REFUSALS):
+        assert guard.bearer(header) == Bearer(token) == guard.admit_client("192.0.2.1", header)
+        assert not guard.check(header) and not guard.admit("192.0.2.1", header)
+    assert guard.denied == 0 and not time.slept
+    assert guard.admit_client("192.0.2.1", RIGHT) is OWN and guard.admit("192.0.2.1", RIGHT)
+    for wrong in (
+        f"Basic {text}",
+        f"Bearer {text}x",
+        f"Bearer {token.digest}",
+        f"Bearer {token.name}",
+        None,
+        "Bearer ",
+    ):
+        assert guard.bearer(wrong) is None and guard.admit_client("192.0.2.1", wrong) is None
+    assert guard.denied == 6
+    clients.remove("pi")
+    assert guard.bearer(header) is None
+
+
+def test_the_servers_own_token_wins() -> None:
+    """Whatever is in the file: whoever could write there must not lock the server's own token out, or rename it."""
+    clients = ClientTokens()
+    _, token = clients.add("pi", Limits())
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    clients._by_digest[digest] = dataclasses.replace(token, digest=digest)
+    assert TokenGuard(TOKEN, clients=clients).bearer(RIGHT) is OWN
 
 
 @given(st.text())
@@ -108,6 +147,23 @@ def test_ten_in_more_than_a_minute_are_free(guard: TokenGuard, time: Time) -> No
         guard.admit("192.0.2.1", WRONG)
         time.now += 6.5
     assert time.slept == []
+
+
+def test_a_log_in_is_not_looked_at_while_many_answers_are_held() -> None:
+    held = gevent.event.Event()
+    guard = TokenGuard(TOKEN, sleep=lambda seconds: held.wait())
+    for _ in range(access.FREE_REFUSALS):
+        guard.admit("192.0.2.1", WRONG)
+    assert not guard.turns_away("192.0.2.1"), "nothing is held yet"
+    guesses = [gevent.spawn(guard.admit, "192.0.2.1", WRONG) for _ in range(access.MAX_WAITING_PER_ADDRESS)]
+    gevent.sleep(0)
+    denied = guard.denied
+    assert guard.turns_away("192.0.2.1") and guard.denied == denied + 1
+    assert guard.admit("192.0.2.1", RIGHT), "clients behind the same address get in"
+    assert not guard.turns_away("192.0.2.2")
+    held.set()
+    gevent.joinall(guesses, timeout=10, raise_error=True)
+    assert not guard.turns_away("192.0.2.1")
 
 
 def test_addresses_do_not_pay_for_each_other(guard: TokenGuard, time: Time) -> None:

@@ -361,4 +361,12 @@ def test_its_visitors_wait_for_who_offers_it() -> None:
 def test_one_that_no_client_may_open(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     with listener() as other:
         stage.doors.open_held({22: [NativeSocket(fileno=os.dup(other.fileno()))]})
-    assert "port 22 was passed on, and no client may open it: see --allow-ports" in caplog.text
+    assert "port 22 was passed on, and no client may offer it: see --allow-ports" in caplog.text
+
+
+def test_one_that_cannot_be(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with listener() as other:
+        sock = NativeSocket(fileno=os.dup(other.fileno()))
+        stage.doors.open_held({99999: [sock]})
+    assert "the socket tcp-99999 was passed on, and there is no such port" in caplog.text
+    assert not stage.doors.open_ports and sock.fileno() == -1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from appliance.server.limits import UNLIMITED, Limits
 from appliance.server.offers import SHOWN_LETTERS, Offers, read_offers, read_ports
 from appliance.tunnel.pool import Pool
 from appliance.tunnel.router import Router
@@ -53,13 +54,14 @@ class Stage:
         self.router = Router() if "http" in mode else None
         self.doors: Any = FakeDoors() if "tcp" in mode else None
         self.offers = Offers(self.router, self.doors)
+        self.limits = UNLIMITED
         self.session = Session("0" * 32, "192.0.2.1:5", "test", Pool(lambda count: None, lambda error: None, 0, 10))
 
     def say(self, names: dict[str, str] | None = None, ports: dict[int, str] | None = None, again: bool = False) -> Any:
         upstreams = tuple(Offer(pattern, target) for pattern, target in (names or {}).items())
         on_ports = tuple(OfferedPort(port, target) for port, target in (ports or {}).items())
         message = Update(upstreams, on_ports) if again else Hello("0" * 32, "test", upstreams, on_ports)
-        return self.offers.serve(self.session, message)
+        return self.offers.serve(self.session, message, self.limits)
 
     @property
     def labels(self) -> list[str]:
@@ -73,6 +75,24 @@ class Stage:
 
 
 # ---- served
+
+
+def test_what_the_token_does_not_allow() -> None:
+    """One by one, and the rest is served; an update is looked at likewise."""
+    stage = Stage()
+    stage.limits = Limits.parse(["*.home.example"], ["2222"])
+    served = stage.say({"a.home.example": "http://127.0.0.1:1", "b.example": "http://127.0.0.1:2"}, {22: TARGET})
+    only_names, only_port = (
+        "this client's token allows *.home.example alone",
+        "this client's token allows port 2222 alone",
+    )
+    assert served == Served((Refusal("b.example=http://127.0.0.1:2", only_names), Refusal("22", only_port)))
+    assert stage.names == ["a.home.example"] and stage.labels == ["a.home.example=http://127.0.0.1:1"]
+    assert stage.doors.offered == [()]
+    served = stage.say({"": "http://127.0.0.1:1"}, {2222: TARGET}, again=True)
+    assert served == Served((Refusal("*=http://127.0.0.1:1", only_names),))
+    assert stage.names == [] and stage.labels == ["2222=127.0.0.1:22"]
+    assert stage.doors.offered[-1] == (OfferedPort(2222, TARGET),)
 
 
 def test_names_and_ports() -> None:

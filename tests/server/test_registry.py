@@ -246,6 +246,21 @@ def test_offers_change_without_reconnecting(house: House, client: Client, caplog
     assert [(member.session, member.host_header) for member in members["unheard.example"]] == [(session, b"host")]
 
 
+def test_names_are_told_apart_by_ids(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Two clients may have one name; an update says all, the name too."""
+    clients = [Client(house.control_port, name="attic <b>") for _ in range(2)]
+    sessions = [house.session(client.client_id) for client in clients]
+    assert [session.name for session in sessions if session is not None] == ["attic <b>"] * 2
+    until(lambda: f"client {clients[1].client_id} (attic <b>) connected from" in caplog.text, "it is logged")
+    clients[0].control.say("update", upstreams=[], name="cellar")
+    until(lambda: f"client {clients[0].client_id} (attic <b>) is now called cellar" in caplog.text, "it is logged")
+    for client in clients:
+        client.close()
+    until(lambda: f"client {clients[0].client_id} (cellar) disconnected" in caplog.text, "the server knows")
+    events = house.server.state.comings.listing()
+    assert {event.name for event in events if event.client_id == clients[0].client_id} == {"attic <b>", "cellar"}
+
+
 def test_a_client_that_offers_nothing(house: House) -> None:
     client = Client(house.control_port)
     assert house.session(client.client_id) is not None

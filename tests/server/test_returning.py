@@ -4,33 +4,80 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from pathlib import Path
 
+import gevent
 import pytest
 
-from appliance.server.returning import MOST_NAMES, Returning
+from appliance.server import returning as module
+from appliance.server.returning import MOST_NAMES, TOUCH_SECONDS, Returning
+
+NAMES = ["a.example", "*.b.example", ""]
+
+
+def kept(path: Path, names: list[str]) -> Path:
+    """As a run leaves it that served these."""
+    run = Returning(path)
+    run.start(lambda: names)
+    run.stop()
+    return path
 
 
 def test_from_one_run_to_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "returning.json"
-    Returning(path).keep(["a.example", "*.b.example", ""])
+    path = kept(tmp_path / "state" / "returning.json", NAMES)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert Returning(path).take() == ["a.example", "*.b.example", ""]
-    assert Returning(path).take() == []  # a run that crashes is followed by one that knows nothing
-    assert not path.exists()
+    assert Returning(path).take() == NAMES
+    assert Returning(path).take() == NAMES, "a run that is killed at once leaves them to the next"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"", b"[]", b"{}", b"[" * 100_000, b"\xff", b'{"at": "x", "names": ["a"]}', b'{"at": 1.5, "names": ["a"]}',
-        json.dumps({"at": time.time() - 301, "names": ["a"]}).encode(),
-        json.dumps({"at": time.time() + 86400, "names": ["a"]}).encode(),
-        json.dumps({"at": time.time(), "names": 5}).encode(),
-    ],
-)  # fmt: skip
-def test_what_is_not_of_the_last_run(tmp_path: Path, content: bytes) -> None:
+def test_a_run_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it served is kept while it runs, and only written anew when that changes."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    path = tmp_path / "returning.json"
+    names = ["a.example"]
+    run = Returning(path)
+    run.start(lambda: list(names))
+    while Returning(path).take() != names:
+        gevent.sleep(0.01)
+    written = path.stat().st_ino
+    run.look()
+    assert path.stat().st_ino == written
+    names.append("b.example")
+    while Returning(path).take() != names:
+        gevent.sleep(0.01)
+    run.stop()
+
+
+def test_names_stay_fresh_while_they_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "returning.json"
+    run = Returning(path)
+    run.start(lambda: NAMES)
+    run.look()
+    aged(path, 1000)
+    run.look()
+    assert Returning(path).take() == [], "it was seen to be right just now, and is not touched yet"
+    run._kept_at -= TOUCH_SECONDS
+    run.look()
+    assert Returning(path).take() == NAMES
+    run.stop()
+
+
+def aged(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("seconds", [301, 1e9, -86400])
+def test_what_is_not_of_the_last_run(tmp_path: Path, seconds: float) -> None:
+    path = kept(tmp_path / "returning.json", NAMES)
+    aged(path, seconds)
+    assert Returning(path).take() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff", b'{"names": 5}'])
+def test_what_is_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "returning.json"
     path.write_bytes(content)
     assert Returning(path).take() == []
@@ -38,19 +85,20 @@ def test_what_is_not_of_the_last_run(tmp_path: Path, content: bytes) -> None:
 
 def test_odd_names_and_many(tmp_path: Path) -> None:
     path = tmp_path / "returning.json"
-    path.write_text(json.dumps({"at": time.time(), "names": [1, "a", None]}))
+    path.write_text(json.dumps({"names": [1, "a", None]}))
     assert Returning(path).take() == ["a"]
-    Returning(path).keep(f"{number}.example" for number in range(MOST_NAMES + 1))
+    kept(path, [f"{number}.example" for number in range(MOST_NAMES + 1)])
     assert len(Returning(path).take()) == MOST_NAMES
 
 
 def test_a_place_that_cannot_be_written(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    Returning(Path("/proc/none/returning.json")).keep(["a"])
+    kept(Path("/proc/none/returning.json"), ["a"])
     assert "/proc/none/returning.json cannot be written: " in caplog.text
 
 
 def test_no_place() -> None:
-    returning = Returning(None)
-    returning.keep(["a"])
-    assert returning.take() == []
+    run = Returning(None)
+    run.start(lambda: ["a"])
+    run.stop()
+    assert run.take() == []

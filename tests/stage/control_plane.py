@@ -35,6 +35,7 @@ class Server:
 
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     seen: list[tuple[str, str | None]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     port: int = 0
     ca_pem: bytes = b""
 
@@ -60,8 +61,17 @@ def serve(server: Server, context: ssl.SSLContext | None) -> Callable[[], None]:
                 code = 401
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
+            if body.startswith(b'{"type": "about:blank"'):
+                self.send_header("Content-Type", "application/problem+json")
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.do_GET()
+
+        def do_DELETE(self) -> None:
+            self.do_GET()
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return "Mon, 01 Jan 2001 00:15:20 GMT"  # the server's clock, not ours, tells ages

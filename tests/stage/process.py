@@ -36,9 +36,12 @@ class Process:
         directory: Path,
         environ: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
+        shell: bool = False,
     ) -> None:
-        """`descriptors`: open ones that the child gets, too."""
+        """`descriptors`: open ones that the child gets, too. `shell`: it is one, which starts others that must end with
+        it: a shell that is told to end leaves them running."""
         self.name = name
+        self._shell = shell
         self._log_path = directory / f"{name}.log"
         with self._log_path.open("wb") as log:
             self._child = subprocess.Popen(
@@ -48,6 +51,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=descriptors,
+                start_new_session=shell,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
             )
         running.append(self)
@@ -76,15 +80,27 @@ class Process:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it as a service manager would; its exit status."""
         if self.alive:
-            self._child.send_signal(number)
+            if self._shell:
+                os.killpg(self.pid, number)
+            else:
+                self._child.send_signal(number)
             try:
                 self._child.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError(f"{self.name} did not end on {number.name}:\n{self.output[-4000:]}") from None
+        if self._shell:
+            eventually(self._childless, f"what {self.name} started ends")
         if self in running:
             running.remove(self)
         return self._child.returncode
+
+    def _childless(self) -> bool:
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
 
 def run(*command: str, data: bytes = b"", status: int = 0, seconds: float = PATIENCE_SECONDS) -> bytes:

@@ -84,6 +84,14 @@ class Tunnel:
             response = connection.getresponse()
             return response.status, response.headers, response.read()
 
+    def make_token(self, name: str, **limits: Any) -> tuple[int, str]:
+        """A token for clients: the status, and the token where there is one."""
+        with contextlib.closing(self.control_connection()) as connection:
+            fields = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+            connection.request("POST", "/api/v1/tokens", json.dumps({"name": name, **limits}), fields)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()).get("token", "")
+
     def control_connection(self) -> http.client.HTTPConnection:
         if self.plain:
             return http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=10)

@@ -140,7 +140,7 @@ def test_what_is_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     unbound = socket.socket()
     try:
         for descriptor, reason in (
-            (reader, "cannot be used: Socket operation on non-socket"),
+            (reader, r"cannot be used \(Socket operation on non-socket\)"),
             (os.dup(near.fileno()), "is no TCP socket that listens"),
             (os.dup(unbound.fileno()), "is no TCP socket that listens"),
         ):

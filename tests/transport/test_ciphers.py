@@ -32,11 +32,10 @@ def test_processors(text: str, expected: bool) -> None:
 
 SCRIPT = """
 import json, os, sys
-from pathlib import Path
 from appliance.transport import ciphers
 loaded = [name for name in ("_ssl", "_hashlib") if name in sys.modules]
 if sys.argv[1]:
-    ciphers.prefer_cheaper(Path(sys.argv[1]))
+    ciphers.prefer_cheaper(sys.argv[1])
 from appliance.transport import tls
 server, client = tls._server_side(["http/1.1"]), tls.client_context(None)
 print(json.dumps({

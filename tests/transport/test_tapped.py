@@ -28,6 +28,9 @@ class Ear:
     def said(self, message: Any) -> None:
         self.heard.append(("said", message))
 
+    def echoed(self, payload: bytes) -> None:
+        self.heard.append(("echoed", payload))
+
     def lost(self) -> None:
         self.heard.append(("lost", None))
 
@@ -127,3 +130,16 @@ def test_a_listener_that_crashes_is_listened_to_no_more(
         got += b"".join(map(bytes, carrier.read() or ()))  # type: ignore[arg-type]
     assert got == b"ab"
     assert type(opener) is Stream and caplog.text.count("please report this") == 1
+
+
+def test_the_echo_of_a_ping_is_told(pair: tuple[Stream, Stream]) -> None:
+    opener, carrier = pair
+    ear = Ear()
+    tap(opener, ear)
+    opener.ping_now(b"mark")
+    opener.write(b"x")
+    carrier.read()
+    carrier.write(b"y")
+    opener.read()
+    assert ear.heard == [("went", b"x"), ("echoed", b"mark"), ("came", b"y")]
+    assert opener.heard > 0, "the pool is told as well"

@@ -110,6 +110,7 @@ def test_a_directory_may_be_browsed_only_when_it_says_so() -> None:
     [
         ("", "not host:port"),
         ("x=", "nothing after the ="),
+        ("--grace=0.2s", "begins with a dash, as flags do"),
         ("=http://a", "begins with ="),
         ("x=ftp://a", "'ftp' is none of"),
         ("x=http://a/base", "has a path"),

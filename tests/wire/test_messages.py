@@ -42,6 +42,7 @@ ID = "0123456789abcdef0123456789abcdef"
 VOCABULARIES = (TO_SERVER, TO_CLIENT, STREAM_TO_OPENER, STREAM_TO_CARRIER)
 
 lines = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
+names = st.text(max_size=64).filter(str.isprintable)
 ids = st.text("0123456789abcdef", min_size=32, max_size=32)
 offers = st.lists(st.builds(Offer, lines, lines, lines), max_size=4).map(tuple)
 ports = st.lists(st.builds(OfferedPort, st.integers(1, 65535), lines), max_size=4).map(tuple)
@@ -51,8 +52,8 @@ small_counts = st.integers(0, 1024)
 seconds = st.floats(0.05, 3600)
 
 any_message = st.one_of(
-    st.tuples(st.just(TO_SERVER), st.builds(Hello, ids, lines, offers, ports)),
-    st.tuples(st.just(TO_SERVER), st.builds(Update, offers, ports)),
+    st.tuples(st.just(TO_SERVER), st.builds(Hello, ids, lines, offers, ports, names)),
+    st.tuples(st.just(TO_SERVER), st.builds(Update, offers, ports, names)),
     st.tuples(st.just(TO_CLIENT), st.builds(Welcome, ids, lines, seconds, small_counts, lines)),
     st.tuples(st.just(TO_CLIENT), st.builds(Served, refusals)),
     st.tuples(st.just(TO_CLIENT), st.builds(Grow, small_counts)),
@@ -87,13 +88,14 @@ def test_the_written_form() -> None:
     """What programs of other versions will meet."""
     assert json.loads(encode(Finish(5)))["delivered"] == 5
     assert encode(Open("http://[::1]:80", "é")) == '{"upstream":"http://[::1]:80","visitor":"é","kind":"open"}'.encode()
-    hello = Hello(ID, "0.1.0", (Offer("a.example", "http://b"),), (OfferedPort(2222, "tcp://c:22"),))
+    hello = Hello(ID, "0.1.0", (Offer("a.example", "http://b"),), (OfferedPort(2222, "tcp://c:22"),), "attic")
     assert json.loads(encode(hello)) == {
         "kind": "hello",
         "client_id": ID,
         "version": "0.1.0",
         "upstreams": [{"pattern": "a.example", "target": "http://b", "host_header": ""}],
         "ports": [{"port": 2222, "target": "tcp://c:22"}],
+        "name": "attic",
     }
     served = Served((Refusal("22", "no right to"),))
     assert json.loads(encode(served)) == {"kind": "served", "refused": [{"offer": "22", "reason": "no right to"}]}
@@ -262,6 +264,17 @@ def test_ports_that_are_nonsense(ports: object) -> None:
 def test_refusals_that_are_nonsense(refused: object) -> None:
     with pytest.raises(MessageError):
         decode(text(kind="served", refused=refused), TO_CLIENT)
+
+
+@pytest.mark.parametrize("name", [7, None, ["a"], "x" * 65, "a\nb", "\x1b[2J", "a\u202eb", "a\ud800", "\x7f"])
+@pytest.mark.parametrize("kind", ["hello", "update"])
+def test_names_of_clients_that_are_nonsense(kind: str, name: object) -> None:
+    with pytest.raises(MessageError, match="name is not text of at most 64 printable characters"):
+        decode(text(kind=kind, client_id=ID, version="1", name=name), TO_SERVER)
+
+
+def test_older_clients_have_no_name() -> None:
+    assert decode(text(kind="hello", client_id=ID, version="1"), TO_SERVER).name == ""
 
 
 def test_as_many_offers_as_allowed() -> None:

@@ -35,6 +35,8 @@ def curl(record: Record, reveal: bool) -> str:
     words += [f"--header {shell_words.word(f'{name}: {value}' if value else f'{name};')}" for name, value in found]
     before, body = _body(copy, {name.lower() for name, _ in found})
     words += body
+    if record.request.line.split(b" ")[1:2] == [b"*"]:
+        words.append("--request-target '*'")
     words.append(shell_words.word(_without_controls(url(record, reveal))))
     return before + " \\\n    ".join(words) + "\n" + _remarks(record, copy)
 

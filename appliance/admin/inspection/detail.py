@@ -24,6 +24,7 @@ def detail(record: Record, reveal: bool) -> dict[str, Any]:
             "waitSeconds": record.wait_seconds,
             "tunnelSeconds": record.tunnel_seconds,
             "upstreamSeconds": record.upstream_seconds,
+            "answerSeconds": record.answer_seconds,
             "transferSeconds": record.transfer_seconds,
         },
         "request": part(record.request, reveal),

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from appliance.admin.inspection import copies, masking, multipart
-from appliance.admin.inspection.bodies import form_fields
 from appliance.admin.inspection.content import Body, body_of
 from appliance.admin.inspection.curl import url
 from appliance.admin.inspection.detail import headers
@@ -34,12 +33,7 @@ def entry(record: Record, reveal: bool) -> dict[str, Any]:
         "request": _request(record, reveal),
         "response": _response(record, reveal),
         "cache": {},
-        "timings": {
-            "blocked": _milliseconds(record.wait_seconds, -1),
-            "send": _milliseconds(record.tunnel_seconds),
-            "wait": _milliseconds(record.upstream_seconds),
-            "receive": _milliseconds(record.transfer_seconds),
-        },
+        "timings": _timings(record),
         "comment": record.why,
     }
     if record.kind == "websocket":
@@ -54,6 +48,21 @@ def entry(record: Record, reveal: bool) -> dict[str, Any]:
             if message.kind in ("text", "binary")
         ]
     return found
+
+
+def _timings(record: Record) -> dict[str, float]:
+    """They add up to `time`. The format allows no gap in `send`, `wait` and `receive`: what is not known to be another
+    stage's was waited for. Of that, `_tunnel` and `_upstream` tell the shares, -1 where they are not known."""
+    sent, answered = record.sending_seconds or 0.0, record.receiving_seconds or 0.0
+    waited = (record.seconds or 0.0) - (record.wait_seconds or 0.0) - sent - answered
+    return {
+        "blocked": _milliseconds(record.wait_seconds, -1),
+        "send": _milliseconds(sent),
+        "wait": _milliseconds(max(0.0, waited)),
+        "receive": _milliseconds(answered),
+        "_tunnel": _milliseconds(record.tunnel_seconds, -1),
+        "_upstream": _milliseconds(record.upstream_seconds, -1),
+    }
 
 
 def _request(record: Record, reveal: bool) -> dict[str, Any]:
@@ -74,8 +83,7 @@ def _request(record: Record, reveal: bool) -> dict[str, Any]:
     if part.size:
         body = body_of(part)
         text, coding = _content(body, reveal)
-        fields = form_fields(body.text, reveal) if body.kind == "form" else None
-        found["postData"] = {"mimeType": body.content_type, "text": text, "params": _pairs(fields or [])}
+        found["postData"] = {"mimeType": body.content_type, "text": text}
         if coding:
             found["postData"]["comment"] = "the text is in base64"
     return found

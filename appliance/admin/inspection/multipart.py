@@ -56,7 +56,9 @@ def fields(body: Body, reveal: bool) -> list[list[str]]:
         if piece.odd:
             continue
         if piece.file:
-            text = f"file {piece.file}, {piece.mime or 'of no type'}, {len(content)} bytes"
+            cut = piece.end == len(body.data) and (body.cut or body.part.truncated)
+            size = f"{'at least ' if cut else ''}{len(content)} bytes"
+            text = f"file {piece.file}, {piece.mime or 'of no type'}, {size}"
         else:
             text = content.decode("utf-8", "replace")
             text = masking.placeholder(text) if piece.secret and not reveal else text

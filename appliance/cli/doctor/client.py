@@ -10,7 +10,7 @@ from typing import Any
 
 from appliance.certificates.trust import Distrusted, Trust
 from appliance.cli import addresses
-from appliance.cli.asking import Asking, StatusError
+from appliance.cli.asking import Asking, StatusError, TokenRefused
 from appliance.cli.doctor import machine, names
 from appliance.cli.doctor.findings import ERROR, OK, WARNING, Finding, Findings
 from appliance.cli.status import decoded
@@ -100,6 +100,13 @@ def _ask(config: Asker, url: ServerUrl) -> Findings:
         answer = asking.get("/status" if found is not None else "/healthz", found)
     except ConfigError as error:  # of --tls-ca
         yield Finding("tls", ERROR, str(error), "see docs/trust.md")
+        return
+    except TokenRefused:  # by a server that knows it: it is a client's own
+        yield Finding("server", OK, f"{url} answers, {'through the proxy' if proxied(url) else 'directly'}")
+        yield _handshake(url, config, *asking.handshake)
+        yield Finding("token", OK, "the server takes it, from clients alone")
+        assert found is not None
+        yield _upgrade(config, url, found)
         return
     except StatusError as error:
         text, _, fix = error.format_message().partition("; ")

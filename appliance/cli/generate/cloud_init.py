@@ -6,7 +6,7 @@ https://cloudinit.readthedocs.io/en/latest/reference/modules.html
 from typing import Any
 
 from appliance.cli.generate import systemd, yaml_text
-from appliance.cli.generate.plan import PROGRAM, TOKEN_FILE, Plan
+from appliance.cli.generate.plan import PROGRAM, STATE, TOKEN_FILE, Plan
 from appliance.config.options import ConfigError
 
 ENVIRONMENT = PROGRAM.removesuffix("/bin/sluice")
@@ -29,7 +29,7 @@ def generate(plan: Plan) -> str:
 
 
 def _commands(plan: Plan, units: list[str]) -> list[Any]:
-    source = f"{PACKAGE}[acme]=={plan.version}" if plan.server else f"{PACKAGE}=={plan.version}"
+    source = plan.config.generate_package or _package(plan)
     commands: list[Any] = [
         ["python3", "-m", "venv", ENVIRONMENT],
         [f"{ENVIRONMENT}/bin/pip", "install", "--quiet", source],
@@ -44,9 +44,18 @@ def _commands(plan: Plan, units: list[str]) -> list[Any]:
     return commands
 
 
+def _package(plan: Plan) -> str:
+    return f"{PACKAGE}[acme]=={plan.version}" if plan.server else f"{PACKAGE}=={plan.version}"
+
+
 def _comment(plan: Plan) -> str:
     _check(plan)
     lines = [f"A new machine with Debian or Ubuntu becomes a Sluice {plan.kind}."]
+    if not plan.config.generate_package:
+        lines += [
+            f"It installs {_package(plan)} from the index that pip asks there. Where that has none, build a wheel",
+            "(`pip wheel --no-deps .` in a checkout) and name its https address with the flag generate-package.",
+        ]
     if plan.server:
         lines += [
             f"It makes a token of its own, in {TOKEN_FILE}: `ssh` there and copy it to where clients run.",
@@ -72,4 +81,8 @@ def _check(plan: Plan) -> None:
     if path != TOKEN_FILE:
         raise ConfigError(
             f"--token-file {path}: a machine of cloud-init keeps its token in {TOKEN_FILE}: leave this flag out"
+        )
+    if plan.state:
+        raise ConfigError(
+            f"--auto-tls-path {plan.state}: a machine of cloud-init keeps its state in {STATE}: leave this flag out"
         )

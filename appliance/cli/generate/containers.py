@@ -28,7 +28,10 @@ def docker(plan: Plan) -> str:
         f"--name {plan.name}",
         "--restart unless-stopped",
         "--read-only --cap-drop ALL --security-opt no-new-privileges",
-        f"--tmpfs /tmp --volume {plan.name}-state:{STATE}",
+        "--tmpfs /tmp",
+        f"--mount {shlex.quote(_mount(plan.state, STATE, ''))}"
+        if plan.state
+        else f"--volume {plan.name}-state:{STATE}",
         f"--stop-timeout {_stop_seconds(plan)}",
     ]
     if _on_the_hosts_network(plan):
@@ -53,7 +56,7 @@ def compose(plan: Plan) -> str:
         "security_opt": ["no-new-privileges:true"],
         "stop_grace_period": f"{_stop_seconds(plan)}s",
         "tmpfs": ["/tmp"],
-        "volumes": [{"type": "volume", "source": f"{plan.name}-state", "target": STATE}],
+        "volumes": [_state(plan)],
     }
     if _on_the_hosts_network(plan):
         service["network_mode"] = "host"
@@ -66,10 +69,18 @@ def compose(plan: Plan) -> str:
     service["volumes"] += [
         {"type": "bind", "source": _dollars(source), "target": _dollars(target), "read_only": True}
         for source, target in _mounts(plan)
-        if target.rpartition("/")[0] != SECRETS
+        if target not in map(_inside, secrets)
     ]
-    top = {"services": {plan.name: service}, "volumes": {f"{plan.name}-state": {}}, "secrets": secrets}
+    top = {"services": {plan.name: service}, "secrets": secrets}
+    if not plan.state:
+        top["volumes"] = {f"{plan.name}-state": {}}
     return _comment(plan) + yaml_text.dump(top)
+
+
+def _state(plan: Plan) -> dict[str, Any]:
+    if plan.state:
+        return {"type": "bind", "source": _dollars(plan.state), "target": STATE}
+    return {"type": "volume", "source": f"{plan.name}-state", "target": STATE}
 
 
 def _comment(plan: Plan) -> str:
@@ -79,6 +90,11 @@ def _comment(plan: Plan) -> str:
     names = " ".join(shlex.quote(file.path) for file in plan.files if not file.directory)
     lines.append("In the container a user without rights reads what is secret. As root, once:")
     lines.append(f"    chown {USER_ID} {names} && chmod 400 {names}")
+    for upstream in plan.upstreams:
+        if upstream.scheme == "unix" and _place(upstream) == upstream.path:
+            lines.append(f"Start it anew when {upstream.path} was made anew; a directory of its own spares you that.")
+    if plan.state:
+        lines.append(f"    chown -R {USER_ID} {shlex.quote(plan.state)}")
     return "".join(f"# {line}\n" for line in lines)
 
 
@@ -87,7 +103,7 @@ def _stop_seconds(plan: Plan) -> int:
 
 
 def _words(plan: Plan, dollars: str = "$") -> list[str]:
-    place = {file.key: _inside(file.key) for file in plan.files}
+    place = {file.key: _inside(file.key) for file in plan.files} | {"state": STATE}
     return [word.replace("$", dollars) for word in plan.words(place)]
 
 
@@ -103,15 +119,20 @@ def _mounts(plan: Plan) -> list[tuple[str, str]]:
     return found
 
 
+# Directories of the machine that a container has of its own, or must not see: a socket there is mounted by itself.
+_SHARED = ("", "/run", "/var/run", "/tmp", "/var/tmp", "/dev", "/etc", "/var")
+
+
 def _place(upstream: Upstream) -> str:
     """A socket is reached by its directory: one that is made anew is another file."""
-    return upstream.path.rpartition("/")[0] or "/" if upstream.scheme == "unix" else upstream.path
+    directory = upstream.path.rpartition("/")[0]
+    return directory if upstream.scheme == "unix" and directory not in _SHARED else upstream.path
 
 
-def _mount(source: str, target: str) -> str:
+def _mount(source: str, target: str, mode: str = ",readonly") -> str:
     if "," in source:
         raise ConfigError(f"{source}: --generate docker cannot mount a path with a comma in it")
-    return f"type=bind,source={source},target={target},readonly"
+    return f"type=bind,source={source},target={target}{mode}"
 
 
 def _on_the_hosts_network(plan: Plan) -> bool:

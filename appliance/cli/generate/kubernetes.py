@@ -25,6 +25,8 @@ def generate(plan: Plan) -> str:
 
 
 def _check(plan: Plan) -> None:
+    if plan.state:
+        raise ConfigError(f"--auto-tls-path {plan.state}: a pod keeps its state in a volume: leave this flag out")
     for upstream in plan.upstreams:
         if upstream.scheme == "unix":
             raise ConfigError(f"--upstream {upstream.label}: a pod sees no socket of another program: use its port")

@@ -9,30 +9,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from appliance.cli import addresses
+from appliance.cli.kinds import spoken
 from appliance.config.build import VERSION
-from appliance.config.client import ClientConfig
 from appliance.config.control_plane import ControlPlaneOptions
 from appliance.config.data_tls import OFF
 from appliance.config.generate import GenerateOptions
-from appliance.config.http_client import HttpClientConfig
 from appliance.config.http_server import HttpServerConfig
 from appliance.config.options import ConfigError, Option, flag, options_of
 from appliance.config.origin import FLAG, Origin
-from appliance.config.server import ServerConfig
 from appliance.config.shared import TokenOptions
-from appliance.config.tcp_client import TcpClientConfig
 from appliance.config.tcp_server import TcpServerConfig
 from appliance.wire.address import Upstream
 from appliance.wire.ports import PortSet, parse_local_forwards
 
-COMMANDS: dict[type, tuple[str, ...]] = {
-    HttpServerConfig: ("http", "server"),
-    TcpServerConfig: ("tcp", "server"),
-    ServerConfig: ("server",),
-    HttpClientConfig: ("http", "client"),
-    TcpClientConfig: ("tcp", "client"),
-    ClientConfig: ("client",),
-}
 CONFIGURATION = "/etc/sluice"
 TOKEN_FILE = f"{CONFIGURATION}/token"
 PROGRAM = "/opt/sluice/bin/sluice"  # where scripts/install.sh puts it
@@ -40,17 +29,19 @@ STATE = "/var/lib/sluice"
 MOST_PORTS = 64  # of those that clients may open, that a container publishes one by one
 
 _DEFAULT_PORTS = next(field.default for field in dataclasses.fields(TcpServerConfig) if field.name == "allow_ports")
-_SECOND_HAND = {"config", "token", "token_file", "token_env", "auto_tls_path"}  # said otherwise, or not at all
+_SECOND_HAND = {"config", "token", "token_file", "token_env"}  # said otherwise, or not at all
 _FILE, _DIRECTORY = "FILE", ("DIR", "DIRECTORY")
 _HOMES = ("/home", "/root", "/tmp", "/var/tmp")
 
 
 class File(NamedTuple):
-    """What a flag names on this machine. `key`: what it is called elsewhere, like "tls-cert" or "data-key-2"."""
+    """What a flag names on this machine. `key`: what it is called elsewhere, like "tls-cert" or "data-key-2". `own`:
+    the program keeps its state there, and the other files are only read."""
 
     key: str
     path: str
     directory: bool = False
+    own: bool = False
 
 
 class Argument(NamedTuple):
@@ -94,7 +85,16 @@ class Plan:
 
     @property
     def files(self) -> tuple[File, ...]:
-        return tuple(argument.file for argument in self.arguments if argument.file is not None)
+        """What is to be read."""
+        return tuple(file for file in self._named() if not file.own)
+
+    @property
+    def state(self) -> str:
+        """The directory that was chosen for what the program keeps, or ""."""
+        return next((file.path for file in self._named() if file.own), "")
+
+    def _named(self) -> Iterable[File]:
+        return (argument.file for argument in self.arguments if argument.file is not None)
 
     @property
     def upstreams(self) -> tuple[Upstream, ...]:
@@ -123,7 +123,7 @@ class Plan:
         return math.ceil(self.config.grace)
 
     def words(self, place: dict[str, str]) -> list[str]:
-        """The program's arguments. `place`: where each file is, by its key."""
+        """The program's arguments. `place`: where each file is, by its key; "state": the directory of its own."""
         config = [f"--config={self.config_file}"] if self.config_file else []
         return [*self.command, *config, *(f"{each.flag}={_value(each, place)}" for each in self.arguments)]
 
@@ -166,7 +166,7 @@ def make(config: Any, here: str = "/", program: str = "", on_this_machine: bool 
         addresses.server_url(config.url)
         addresses.offers_of(config)
         listeners = ()
-    command = COMMANDS[type(config)]
+    command = tuple(spoken(type(config)).split())
     origin: Origin = config.origin
     file = posixpath.join(here, origin.path) if on_this_machine and origin.path else ""
     return Plan(
@@ -213,7 +213,8 @@ def _of(name: str, value: Any, described: Option, here: str) -> Iterable[Argumen
         several = isinstance(value, tuple)
         for number, path in enumerate(value if several else (value,), 1):
             key = name.lstrip("-") + (f"-{number}" if several else "")
-            yield Argument(name, "", File(key, posixpath.normpath(posixpath.join(here, path)), not is_file))
+            whole = posixpath.normpath(posixpath.join(here, path))
+            yield Argument(name, "", File(key, whole, not is_file, own=name == "--auto-tls-path"))
         return
     for one in value if isinstance(value, tuple) else (value,):
         text = addresses.absolute(one, here) if name == "--upstream" else _text(one, described)
@@ -231,7 +232,10 @@ def _text(value: Any, described: Option) -> str:
 
 
 def _value(argument: Argument, place: dict[str, str]) -> str:
-    return argument.value if argument.file is None else place[argument.file.key]
+    file = argument.file
+    if file is None:
+        return argument.value
+    return place.get("state", file.path) if file.own else place[file.key]
 
 
 def _listeners(config: ControlPlaneOptions) -> Iterable[Listener]:

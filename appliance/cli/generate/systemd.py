@@ -4,11 +4,12 @@ Pure. https://www.freedesktop.org/software/systemd/man/systemd.exec.html says wh
 """
 
 import ipaddress
+import posixpath
 import re
 
 from appliance.cli.generate.plan import STATE, TOKEN_FILE, Listener, Plan
 from appliance.config.options import ConfigError
-from appliance.wire.address import Upstream, join_host_port
+from appliance.wire.address import join_host_port
 
 DIRECTORY = "/etc/systemd/system"
 WATCHDOG_SECONDS = 60
@@ -144,12 +145,13 @@ def _credentials(plan: Plan) -> tuple[list[str], dict[str, str]]:
 
 
 def _state(plan: Plan) -> list[str]:
-    path = getattr(plan.config, "auto_tls_path", None)
+    # Of the config, for a configuration file may name it, which is read in its place.
+    path = plan.state or getattr(plan.config, "auto_tls_path", None)
     if path is None or path.rstrip("/") == STATE:
         return []
     if not path.startswith("/"):
         raise ConfigError(f"--auto-tls-path {path}: a unit needs the whole path, beginning with /")
-    return [f"# It must exist, and be the user sluice's.\nReadWritePaths={_escaped(path)}"]
+    return [f"# It must exist, and be the user sluice's.\nReadWritePaths={_quoted(posixpath.normpath(path))}"]
 
 
 def _capabilities(plan: Plan) -> list[str]:
@@ -160,18 +162,21 @@ def _capabilities(plan: Plan) -> list[str]:
 
 
 def _homes(plan: Plan) -> str:
-    """Whether home directories can be seen: only where an upstream lies in one."""
-    for upstream in plan.upstreams:
-        if _is_below(upstream, "/tmp", "/var/tmp"):
+    """Whether home directories can be seen: only where something that is needed lies in one."""
+    needed = {f"--upstream {upstream.label}": upstream.path for upstream in plan.upstreams}
+    needed |= {f"--{file.key}": file.path for file in plan.files if file.directory}
+    needed |= {"--config": plan.config_file, "--auto-tls-path": plan.state}
+    for flag, path in needed.items():
+        if _is_below(path, "/tmp", "/var/tmp"):
             raise ConfigError(
-                f"--upstream {upstream.label}: a service has a /tmp of its own (PrivateTmp) and would not see this; "
-                "move it, for instance to /run or /srv"
+                f"{flag}: a service has a /tmp of its own (PrivateTmp) and would not see {path}; move it, for instance "
+                "to /etc/sluice, /run or /srv"
             )
-    return "read-only" if any(_is_below(each, "/home", "/root") for each in plan.upstreams) else "yes"
+    return "read-only" if any(_is_below(path, "/home", "/root") for path in needed.values()) else "yes"
 
 
-def _is_below(upstream: Upstream, *directories: str) -> bool:
-    return any(f"{upstream.path}/".startswith(f"{directory}/") for directory in directories)
+def _is_below(path: str, *directories: str) -> bool:
+    return any(f"{path}/".startswith(f"{directory}/") for directory in directories)
 
 
 def _can_be_held(listener: Listener) -> bool:

@@ -61,6 +61,8 @@ def request_again(record: Record, edits: Edits) -> tuple[list[tuple[bytes, bytes
     for name, value in fields:
         if not _name(name) or not _value(value):
             raise Malformed(f"the header {name[:60].decode('latin-1')!r} is malformed, and so cannot be sent")
+    if sum(name.lower() == b"host" for name, _ in fields) > 1:
+        raise Malformed("the headers name two hosts: leave one of them")
     kept = [(name, value) for name, value in fields if name.lower() not in _FRAMING]
     if len(kept) > MAX_FIELDS - 8 or sum(len(name) + len(value) + 4 for name, value in kept) > MAX_HEAD_BYTES - 8192:
         raise Malformed("the headers are too many or too long")

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from appliance.tunnel.inspector.dialogue import Dialogue
-from appliance.tunnel.inspector.record import BROKEN, DONE
+from appliance.tunnel.inspector.record import BROKEN, DONE, LEFT, Record
 from appliance.tunnel.inspector.store import Inspector
-from appliance.tunnel.inspector.watch import EARLY, MORE
+from appliance.tunnel.inspector.watch import EARLY, ENOUGH, MORE
 from appliance.wire.messages import Finish, Open, Refuse
 
-LOST = "the visitor left, or the tunnel was lost, before the answer had ended"
+GIVEN_UP = "the visitor left, or the server gave the request up"
+LOST = "the tunnel to the server was lost before the answer had ended"
 CUT_OFF = "the upstream cut the connection off"
 ENDED = "the upstream ended before its answer did"
 
 
 class Overhear:
-    """Listens to a carrier's stream for as long as that lives. Connections of TCP mode are none of its affairs."""
+    """Listens to a carrier's stream for as long as that lives. Connections of TCP mode are none of its affairs.
 
-    __slots__ = ("_client_id", "_deaf", "_dialogue", "_finished", "_inspector", "_open", "_opened_at", "_refused")
+    `part` is told of an exchange whose stream was closed before it was over, and says later by `parted` why that was.
+    """
 
-    def __init__(self, inspector: Inspector, client_id: str) -> None:
+    __slots__ = (
+        "_client_id",
+        "_deaf",
+        "_dialogue",
+        "_finished",
+        "_inspector",
+        "_open",
+        "_opened_at",
+        "_part",
+        "_refused",
+    )
+
+    def __init__(self, inspector: Inspector, client_id: str, part: Callable[[Record], None]) -> None:
         self._inspector = inspector
         self._client_id = client_id
+        self._part = part
         self._dialogue: Dialogue | None = None  # the last one
         self._open: Open | None = None
         self._opened_at: float | None = None  # for the first request; after it, the upstream is connected
@@ -81,8 +97,11 @@ class Overhear:
         dialogue.end_messages()
         if dialogue.upgraded and (dialogue.closing or self._finished):
             self._inspector.end(dialogue.record, DONE)
-        else:
-            self._inspector.end(dialogue.record, BROKEN, LOST)
+        elif dialogue.record.ended_at is None:
+            self._part(dialogue.record)
+
+    def echoed(self, payload: bytes) -> None:
+        """Nothing is asked from here."""
 
     # What becomes of it
 
@@ -118,3 +137,13 @@ class Overhear:
         """Where the next exchange begins is unknown from here on."""
         self._deaf = True
         self._inspector.end(dialogue.record, BROKEN, f"not understood: {dialogue.trouble}")
+
+
+def parted(inspector: Inspector, record: Record, by_server: bool, moment: float) -> None:
+    """The stream was closed at `moment`; `by_server`: by the server's will, for the tunnel stands."""
+    if not by_server:
+        inspector.end(record, BROKEN, LOST, moment)
+    elif record.is_of_events:
+        inspector.end(record, DONE, ENOUGH, moment)
+    else:
+        inspector.end(record, LEFT, GIVEN_UP, moment)

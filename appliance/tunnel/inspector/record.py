@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 # States. OPEN: still under way; DONE: the answer came to its end (an answer of the edge's own is one);
-# BROKEN: it did not, and `why` says why.
-OPEN, DONE, BROKEN = "open", "done", "broken"
+# LEFT: the visitor went before that, which is its right; BROKEN: it did not, and `why` says why.
+OPEN, DONE, LEFT, BROKEN = "open", "done", "left", "broken"
 
 # Kinds.
 HTTP, WEBSOCKET = "http", "websocket"
@@ -99,6 +99,7 @@ class Record:
     host: bytes = b""
     scheme: str = "http"
     client_id: str = ""
+    client_name: str = ""
     target: str = ""
     visitor: str = ""
     request_id: str = ""
@@ -119,7 +120,7 @@ class Record:
     asked_at: float | None = None  # its last byte before the answer did,
     answered_at: float | None = None  # the final answer's head was there,
     ended_at: float | None = None
-    link_seconds: float | None = None  # the tunnel's round trip as it was last measured
+    link_seconds: float | None = 0.0  # the tunnel's round trip, measured ahead of the request; 0: there is no tunnel
     held: int = 0  # bytes of memory, about; the store's own
     dropped: bool = False
 
@@ -135,29 +136,45 @@ class Record:
 
     @property
     def tunnel_seconds(self) -> float | None:
-        """The tunnel's share of the time to the answer: the link's round trip, measured by the last heartbeat. None on
-        a client, and before there was a heartbeat."""
-        answer = self._answer_seconds
-        return None if answer is None or self.link_seconds is None else min(self.link_seconds, answer)
+        """The tunnel's share of the time to the answer: the link's round trip. None on a client, and where the two
+        cannot be told apart: it was not measured, or is longer than both."""
+        link, answer = self.link_seconds, self.answer_seconds
+        return None if answer is None or not link or link > answer else link
 
     @property
     def upstream_seconds(self) -> float | None:
-        """From the request's last byte to the answer's head, less the tunnel's share."""
-        answer = self._answer_seconds
-        return None if answer is None else answer - (self.tunnel_seconds or 0.0)
+        """The rest: what the client and its upstream took. None where the tunnel's share is not known."""
+        answer, tunnel = self.answer_seconds, self.tunnel_seconds
+        if answer is None or self.link_seconds == 0:
+            return answer
+        return None if tunnel is None else answer - tunnel
 
     @property
     def transfer_seconds(self) -> float | None:
         """What bodies took: the request's, as far as it went out before the answer began, and the answer's."""
-        if self.answered_at is None or self.ended_at is None or self.sent_at is None or self.asked_at is None:
-            return None
-        return max(0.0, self.ended_at - self.answered_at) + self.asked_at - self.sent_at
+        sending, receiving = self.sending_seconds, self.receiving_seconds
+        return None if sending is None or receiving is None else sending + receiving
 
     @property
-    def _answer_seconds(self) -> float | None:
+    def sending_seconds(self) -> float | None:
+        return None if self.asked_at is None or self.sent_at is None else self.asked_at - self.sent_at
+
+    @property
+    def receiving_seconds(self) -> float | None:
+        return None if self.answered_at is None or self.ended_at is None else max(0.0, self.ended_at - self.answered_at)
+
+    @property
+    def answer_seconds(self) -> float | None:
+        """From the request's last byte to the answer's head: the tunnel's share and the upstream's."""
         if self.answered_at is None or self.asked_at is None:
             return None
         return self.answered_at - self.asked_at
+
+    @property
+    def is_of_events(self) -> bool:
+        """Whether the answer is a stream of events, which has no end but by somebody's leaving."""
+        content_type = (self.response.field(b"content-type") or b"") if self.response is not None else b""
+        return content_type.lower().startswith(b"text/event-stream")
 
     @property
     def messages_dropped(self) -> int:
@@ -186,6 +203,7 @@ class Record:
             "status": self.status,
             "seconds": self.seconds,
             "clientId": self.client_id,
+            "clientName": self.client_name,
             "visitor": self.visitor,
             "requestBytes": self.request.size,
             "responseBytes": self.response.size if self.response is not None else 0,

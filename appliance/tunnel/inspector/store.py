@@ -19,6 +19,7 @@ MAX_MESSAGES = 1000  # kept of a WebSocket, the last ones, up to MAX_BODY_BYTES
 MAX_SECONDS = 86400.0  # that a name is inspected for
 MAX_NAMES = 1000
 MAX_REPLAYS = 8  # at once
+MEASURED_A_SECOND = 100  # round trips: each takes some 35 µs of CPU, which thousands of requests a second would feel
 REPLAY_SECONDS = 300.0  # an answer without end is heard for so long
 
 TOO_LONG = f"given up after {REPLAY_SECONDS:g} seconds"
@@ -61,6 +62,8 @@ class Inspector:
         self._held = 0
         self._listeners: list[Listener] = []
         self._replays: set[int] = set()
+        self._measuring_since = 0.0
+        self._measured = 0
 
     # Names
 
@@ -146,7 +149,7 @@ class Inspector:
                 and (not path or path in record.path)
                 and (not method or record.method == method.upper())
                 and (not status or _has_status(record, status.lower()))
-                and (not client or record.client_id.startswith(client))
+                and (not client or record.client_id.startswith(client) or client.lower() in record.client_name.lower())
                 and (not min_seconds or (record.ended_at or moment) - record.began_at >= min_seconds)
             ):
                 found.append(record)
@@ -209,6 +212,13 @@ class Inspector:
         while len(self._ring) > self.max_records:
             self._drop_oldest()
 
+    def may_measure(self, moment: float) -> bool:
+        """Whether one more round trip may be measured now."""
+        if moment - self._measuring_since >= 1.0:
+            self._measuring_since, self._measured = moment, 0
+        self._measured += 1
+        return self._measured <= MEASURED_A_SECOND
+
     def hold(self, record: Record, size: int) -> None:
         """`record` takes `size` more bytes (less than none: fewer). Old records go where that is too much."""
         if record.dropped:
@@ -234,7 +244,8 @@ class Inspector:
             return
         record.messages.append(message)
         self._count_message(record, len(message.data) + MESSAGE_BYTES)
-        while len(record.messages) > MAX_MESSAGES or record.messages_bytes > self.max_body_bytes:
+        # None are left where it was the oldest record itself that had to go for this one.
+        while record.messages and (len(record.messages) > MAX_MESSAGES or record.messages_bytes > self.max_body_bytes):
             self._count_message(record, -len(record.messages.popleft().data) - MESSAGE_BYTES)
 
     def _count_message(self, record: Record, size: int) -> None:
@@ -250,10 +261,10 @@ class Inspector:
         record.interim.clear()
         record.sent_at = record.asked_at = record.answered_at = None
 
-    def end(self, record: Record, state: str, why: str = "") -> None:
-        """Over; only the first time counts."""
+    def end(self, record: Record, state: str, why: str = "", moment: float | None = None) -> None:
+        """Over, since `moment` (by time.monotonic(); None: now); only the first time counts."""
         if record.ended_at is None:
-            record.ended_at = time.monotonic()
+            record.ended_at = time.monotonic() if moment is None else moment
             record.state = state
             record.why = record.why or why
             self._replays.discard(record.id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from appliance.transport.stream import Stream
 from appliance.transport.tapped import tap, untap
 from appliance.tunnel.inspector.dialogue import Dialogue, shown
-from appliance.tunnel.inspector.record import BROKEN, DONE, Part, Record
+from appliance.tunnel.inspector.record import BROKEN, DONE, LEFT, Part, Record
 from appliance.tunnel.inspector.store import Inspector
 from appliance.tunnel.router import Member
 from appliance.wire.http1 import RequestHead
@@ -16,19 +17,21 @@ from appliance.wire.messages import Finish, Refuse
 EARLY = "the answer came before all of the request"
 MORE = "the upstream sent more than its answer"
 ENOUGH = "the visitor left the stream of events"
+_ECHO = b"inspector"  # told from the pool's pings, which have no payload
 
 
 class Watch:
     """Made when the exchange begins; `end` must be called when it is over. `why`: what went wrong, once something did;
     `left`: that was the visitor's leaving. None of it raises or waits."""
 
-    __slots__ = ("_dialogue", "_inspector", "_reason", "_stream", "left", "record", "why")
+    __slots__ = ("_asked_at", "_dialogue", "_inspector", "_reason", "_stream", "left", "record", "why")
 
     def __init__(self, inspector: Inspector, record: Record, request: RequestHead, visitor: bytes) -> None:
         self._inspector = inspector
         self.record = record
         self._dialogue: Dialogue | None = None
         self._stream: Stream | None = None
+        self._asked_at = 0.0
         self._reason = ""  # why the present try is none
         self.why = ""
         self.left = False
@@ -37,7 +40,8 @@ class Watch:
         inspector.changed(record)
 
     def attach(self, stream: Stream, member: Member) -> None:
-        """A try begins: listen to this stream."""
+        """A try begins: listen to this stream. A ping goes ahead of the request: the client answers it as soon as it
+        comes, before anything else, and what the answer then takes longer is the upstream's."""
         record = self.record
         if self._dialogue is not None:
             self.detach()
@@ -46,11 +50,15 @@ class Watch:
         if record.dropped:
             return
         record.client_id = member.session.client_id
+        record.client_name = member.session.name
         record.target = member.target
-        record.link_seconds = member.session.round_trip_seconds
+        record.link_seconds = None
         self._dialogue = Dialogue(self._inspector, record)
         self._stream = stream
         tap(stream, self)
+        self._asked_at = time.monotonic()
+        if self._inspector.may_measure(self._asked_at):
+            stream.ping_now(_ECHO)
 
     def detach(self) -> None:
         """Listen no more. (A pool does so, too, before it gives a stream to somebody else.)"""
@@ -91,15 +99,12 @@ class Watch:
             self._inspector.end(record, BROKEN, f"not understood: {dialogue.trouble}")
         elif dialogue.closing or (dialogue.answered and not why):
             self._inspector.end(record, DONE, MORE if dialogue.excess else "" if dialogue.asked else EARLY)
-        elif self.left and self._is_of_events():
+        elif self.left and record.is_of_events:
             self._inspector.end(record, DONE, ENOUGH)  # they have no other end
+        elif self.left:
+            self._inspector.end(record, LEFT, why)
         else:
             self._inspector.end(record, BROKEN, why or "it ended before its answer did")
-
-    def _is_of_events(self) -> bool:
-        response = self.record.response
-        content_type = (response.field(b"content-type") or b"") if response is not None else b""
-        return content_type.lower().startswith(b"text/event-stream")
 
     # What the stream tells
 
@@ -129,6 +134,10 @@ class Watch:
     def went(self, pieces: Any) -> None:
         if self._dialogue is not None:
             self._dialogue.asks(pieces)
+
+    def echoed(self, payload: bytes) -> None:
+        if payload == _ECHO and self.record.link_seconds is None:
+            self.record.link_seconds = time.monotonic() - self._asked_at
 
     def said(self, message: Any) -> None:
         """What the edge says itself is the exchange's to tell."""

@@ -33,6 +33,7 @@ def sent(upstream: Upstream, command: str) -> None:
         ("GET", "/", [], b""),
         ("GET", "/a/../b/%2e?x=[1-3]&y={a,b}&z='\"$HOME`id`", [("X-Odd", "'\"$(id)`id`\\ !"), ("X-Empty", "")], b""),
         ("HEAD", "/h", [], b""),
+        ("OPTIONS", "*", [], b""),
         ("POST", "/p", [FORM], b"a=b&c=%20'\""),
         ("POST", "/p", [("Content-Type", "application/json")], '{"a": "é\n\\n\'@x"}'.encode()),
         ("PUT", "/p", [("Content-Type", "text/plain")], b"@/etc/passwd"),
@@ -52,7 +53,7 @@ def test_curl_sends_the_same(method: str, path: str, headers: list[tuple[str, st
         host = f"127.0.0.1:{upstream.port}"
         kept = record(Inspector(), method, path, [("Host", host), *headers], body, host=host.encode())
         sent(upstream, curl(kept, reveal=True))
-        (got,) = upstream.requests()
+        (got,) = upstream.requests("")
         assert got.message.first_line.decode() == f"{method} {path} HTTP/1.1" and got.message.body == body
         for name, value in headers:
             assert got.message.one(name.lower()) == value
@@ -128,7 +129,7 @@ def test_a_websocket_is_asked_for() -> None:
         command = curl(kept, reveal=False)
         assert "#" not in command
         sent(upstream, command)
-        (got,) = upstream.requests()
+        (got,) = upstream.requests("")
         assert got.message.all("upgrade") == ["websocket"] and got.message.all("connection") == ["Upgrade"]
     finally:
         upstream.close()

@@ -4,6 +4,8 @@ import base64
 import json
 from typing import Any
 
+import pytest
+
 from appliance.admin.inspection.har import archive
 from appliance.tunnel.inspector.record import Message, Record, now
 from appliance.tunnel.inspector.store import Inspector
@@ -48,6 +50,41 @@ def test_entries_have_what_they_must() -> None:
     assert revealed["request"]["cookies"] == [{"name": "sid", "value": "hush"}]
     assert revealed["request"]["postData"]["text"] == '{"password":"hush"}'
     assert revealed["response"]["redirectURL"] == "/b?token=hush"
+
+
+def test_timings_add_up_and_nothing_is_made_up() -> None:
+    kept = record(Inspector())
+    kept.sent_at, kept.asked_at = kept.began_at + 0.001, kept.began_at + 0.003
+    kept.answered_at, kept.ended_at = kept.began_at + 0.010, kept.began_at + 0.015
+    kept.link_seconds = 0.002
+    entry = of(kept)["entries"][0]
+    assert entry["time"] == 15
+    timings = {"blocked": 1, "send": 2, "wait": 7, "receive": 5, "_tunnel": 2, "_upstream": 5}
+    assert entry["timings"] == pytest.approx(timings)
+    kept.link_seconds = None
+    entry = of(kept)["entries"][0]
+    assert entry["timings"] == pytest.approx(timings | {"_tunnel": -1, "_upstream": -1})
+
+
+def test_an_answer_of_the_edge_itself_was_waited_for() -> None:
+    kept = record(Inspector())
+    kept.sent_at = kept.asked_at = kept.answered_at = None
+    kept.ended_at = kept.began_at + 0.0026
+    entry = of(kept)["entries"][0]
+    assert entry["timings"] == pytest.approx(
+        {"blocked": -1, "send": 0, "wait": 2.6, "receive": 0, "_tunnel": -1, "_upstream": -1}
+    )
+
+
+def test_a_form_is_text_alone() -> None:
+    """The format wants either text or parameters; text is the very bytes."""
+    kept = record(
+        Inspector(), "POST", "/", [("Content-Type", "application/x-www-form-urlencoded")], b"a=1&password=hush"
+    )
+    assert of(kept)["entries"][0]["request"]["postData"] == {
+        "mimeType": "application/x-www-form-urlencoded",
+        "text": "a=1&password=•••• (4 characters)",
+    }
 
 
 def test_a_form_that_is_in_parts_does_not_leak() -> None:

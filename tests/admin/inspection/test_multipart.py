@@ -30,6 +30,14 @@ def test_only_secrets_are_replaced() -> None:
     ]
 
 
+def test_a_file_that_was_cut_is_at_least_so_long() -> None:
+    file = field("f", b"12345678", '; filename="f.bin"')
+    last, first = form(file[:-2]).part, form(file + field("g", b"1")).part
+    for kept, size in ((last, "at least 8 bytes"), (first, "8 bytes")):
+        kept.size += 1000
+        assert multipart.fields(body_of(kept), reveal=False)[0] == ["f", f"file f.bin, of no type, {size}"]
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -47,3 +47,21 @@ def test_certificates_by_acme_need_more() -> None:
 def test_a_token_elsewhere() -> None:
     with pytest.raises(ConfigError, match="--token-file"):
         user_data("http", "server", "--token-file", "token")
+
+
+def test_a_state_directory_elsewhere() -> None:
+    with pytest.raises(ConfigError, match="--auto-tls-path /srv/keys: .*leave this flag out"):
+        printed("http", "server", "--auto-tls-path", "/srv/keys", of="cloud-init")
+
+
+def test_where_the_program_comes_from() -> None:
+    def installs(*words: str) -> str:
+        (step,) = [step for step in user_data(*words)["runcmd"] if step[0].endswith("/bin/pip")]
+        return str(step[-1])
+
+    assert installs("http", "server") == "sluice-appliance[acme]==0.1.0"
+    assert "flag generate-package" in printed("http", "server", of="cloud-init")
+    wheel = "https://example.com/sluice_appliance-0.1.0-py3-none-any.whl"
+    chosen = ["http", "server", "--generate-package", wheel]
+    assert installs(*chosen) == wheel
+    assert "flag generate-package" not in printed(*chosen, of="cloud-init")

@@ -28,7 +28,7 @@ def service(*words: str) -> dict[str, Any]:
     (found,) = top["services"].values()
     assert set(found["secrets"]) == set(top["secrets"])
     named = {volume["source"] for volume in found["volumes"] if volume["type"] == "volume"}
-    assert named == set(top["volumes"])
+    assert named == set(top.get("volumes", {}))
     return dict(found)
 
 
@@ -116,3 +116,35 @@ def test_shellcheck_has_nothing_to_say() -> None:
     text = printed(*COMMANDS["both server"], "--generate-name", "x", of="docker")
     done = subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_state_directory_of_the_users_own() -> None:
+    """It takes the place of the volume: what is in there already goes on being used."""
+    words = ["http", "server", "--auto-tls-path", "/srv/my keys"]
+    mounts = values(command(*words), "--mount")
+    assert "type=bind,source=/srv/my keys,target=/var/lib/sluice" in mounts
+    assert not values(command(*words), "--volume")
+    found = service(*words)
+    assert found["volumes"] == [{"type": "bind", "source": "/srv/my keys", "target": "/var/lib/sluice"}]
+    assert "--auto-tls-path=/var/lib/sluice" in found["command"]
+    assert "chown -R 65532 '/srv/my keys'" in printed(*words, of="docker")
+
+
+def test_directories_of_certificates_are_mounted() -> None:
+    words = ["http", "server", "--data-cert-dir", "/etc/certificates"]
+    target = "/run/secrets/data-cert-dir-1"
+    assert f"--data-cert-dir={target}" in service(*words)["command"]
+    assert {"type": "bind", "source": "/etc/certificates", "target": target, "read_only": True} in service(*words)[
+        "volumes"
+    ]
+    assert f"type=bind,source=/etc/certificates,target={target},readonly" in values(command(*words), "--mount")
+
+
+def test_a_socket_among_those_of_the_machine() -> None:
+    """It is mounted alone: all of /run would show the engine's own, and hide where secrets are."""
+    words = ["http", "client", *URL, "--upstream", "a=unix:/run/app.sock"]
+    assert "type=bind,source=/run/app.sock,target=/run/app.sock,readonly" in values(command(*words), "--mount")
+    assert {"type": "bind", "source": "/run/app.sock", "target": "/run/app.sock", "read_only": True} in service(*words)[
+        "volumes"
+    ]
+    assert "Start it anew when /run/app.sock was made anew" in printed(*words, of="compose")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.cli.generate import formats
 from appliance.cli.generate.formats import FORMATS
 from appliance.config import generate
 from appliance.config.options import ConfigError
@@ -80,3 +81,13 @@ def test_an_unknown_format() -> None:
     )
     assert done.returncode == 2
     assert "--generate" in done.stderr and "systemd" in done.stderr
+
+
+def test_for_another_root_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As scripts/install.sh --root has it: the file is there where it is not here, also below /tmp."""
+    file = tmp_path / "etc" / "sluice" / "server.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('command = "http server"\n')
+    monkeypatch.setenv(formats.ROOT, str(tmp_path))
+    text = printed("http", "server", f"--config={file}", of="systemd")
+    assert "--config=/etc/sluice/server.toml" in text and str(tmp_path) not in text

@@ -128,6 +128,7 @@ def test_directories_are_claims() -> None:
         (["http", "server", "--data-addr", "127.0.0.1"], "--data-addr"),
         (["http", "server", "--control-addr", "localhost"], "--control-addr"),
         (["http", "server", "--port", "0"], "port 0"),
+        (["http", "server", "--auto-tls-path", "/srv/keys"], "--auto-tls-path /srv/keys"),
     ],
 )
 def test_what_cannot_be_in_a_pod(words: list[str], said: str) -> None:

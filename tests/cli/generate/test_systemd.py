@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -133,9 +134,33 @@ def test_a_state_directory_of_the_users_own() -> None:
         return systemd.units(plan("http", "server", "--auto-tls-path", path))["sluice-server.service"]
 
     assert "ReadWritePaths=/data/keys\n" in of("/data/keys")
+    assert "--auto-tls-path=/data/keys" in of("/data/keys")
     assert "ReadWritePaths" not in of("/var/lib/sluice/")
-    with pytest.raises(ConfigError, match="--auto-tls-path"):
-        of("keys")
+    assert "ReadWritePaths=/somewhere/keys\n" in of("keys")
+    assert 'ReadWritePaths="/data/my \\"keys\\" 100%%"\n' in of('/data/my "keys" 100%')
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        (("--data-cert-dir", "/home/pi/certificates"), "read-only"),
+        (("--auto-tls-path", "/root/keys"), "read-only"),
+        (("--data-cert-dir", "/srv/certificates"), "yes"),
+    ],
+)
+def test_homes_are_seen_where_something_is_in_one(words: tuple[str, ...], seen: str) -> None:
+    assert settings(systemd.units(plan("http", "server", *words))["sluice-server.service"])["ProtectHome"] == [seen]
+
+
+@pytest.mark.parametrize("flag", ["--data-cert-dir", "--auto-tls-path"])
+def test_nothing_that_is_needed_may_be_in_tmp(flag: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag}.*: .*PrivateTmp.* /tmp/it"):
+        systemd.units(plan("http", "server", flag, "/tmp/it"))
+
+
+def test_a_configuration_file_in_a_home() -> None:
+    service = systemd.units(dataclasses.replace(plan("http", "server"), config_file="/home/pi/server.toml"))
+    assert settings(service["sluice-server.service"])["ProtectHome"] == ["read-only"]
 
 
 def test_all_commands_have_been_tried() -> None:

@@ -51,6 +51,7 @@ def test_changed() -> None:
         Edits(headers=((b"A", b"\0"),)),
         Edits(headers=((b"A", b"x" * 66_000),)),
         Edits(headers=((b"A", b"b"),) * 300),
+        Edits(headers=((b"Host", b"a.example"), (b"host", b"a.example"))),
     ],
 )
 def test_what_cannot_be_sent(edits: Edits) -> None:

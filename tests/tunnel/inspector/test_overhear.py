@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.tunnel.inspector.overhear import CUT_OFF, ENDED, LOST, Overhear
-from appliance.tunnel.inspector.record import BROKEN, DONE, OPEN, Record
+from appliance.tunnel.inspector.overhear import CUT_OFF, ENDED, GIVEN_UP, LOST, Overhear, parted
+from appliance.tunnel.inspector.record import BROKEN, DONE, LEFT, OPEN, Record
 from appliance.tunnel.inspector.store import Inspector
-from appliance.tunnel.inspector.watch import EARLY, MORE
+from appliance.tunnel.inspector.watch import EARLY, ENOUGH, MORE
 from appliance.wire.messages import Finish, Open, Refuse
 
 TARGET = Open("http://127.0.0.1:3000", "[2001:db8::1]:5")
@@ -26,7 +26,11 @@ SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocke
 class Stage:
     def __init__(self) -> None:
         self.inspector = Inspector()
-        self.ear = Overhear(self.inspector, "c" * 32)
+        self.given_up = False
+        self.ear = Overhear(self.inspector, "c" * 32, self.part)
+
+    def part(self, record: Record) -> None:
+        parted(self.inspector, record, self.given_up, record.began_at + 7)
 
     def hear(self, *events: Any) -> list[Record]:
         """Bytes to the upstream are bytes, those from it are in a tuple; messages of ours are in a list."""
@@ -107,6 +111,28 @@ def test_after_any_end_a_stream_opened_anew_is_heard(stage: Stage, events: list[
     records = stage.hear(TARGET, *events, TARGET, GET, (OK,))
     assert states(records)[1:] == [(DONE, "")]
     assert records[0].state != OPEN
+
+
+EVENTS_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        ([GET, None], (LEFT, GIVEN_UP)),
+        ([GET, (OK[:-1],), None], (LEFT, GIVEN_UP)),
+        ([GET, (EVENTS_HEAD,), None], (DONE, ENOUGH)),
+        ([UPGRADE, (SWITCHING,), None], (LEFT, GIVEN_UP)),
+        ([UPGRADE, (SWITCHING + b"\x88\x00",), None], (DONE, "")),
+        ([GET, (OK[:-1],), [Finish(5, True)], None], (BROKEN, CUT_OFF)),
+        ([GET, (OK,), None], (DONE, "")),
+    ],
+)
+def test_a_visitor_that_leaves_is_told_from_a_tunnel_that_is_lost(
+    stage: Stage, events: list[Any], state: tuple[str, str]
+) -> None:
+    stage.given_up = True
+    assert states(stage.hear(TARGET, *events)) == [state]
 
 
 def test_after_an_early_answer_the_rest_is_still_the_same_request(stage: Stage) -> None:

@@ -17,7 +17,7 @@ def record() -> Record:
 
 
 def test_nothing_is_known_at_first(record: Record) -> None:
-    for seconds in ("seconds", "wait", "tunnel", "upstream", "transfer"):
+    for seconds in ("seconds", "wait", "tunnel", "upstream", "answer", "transfer"):
         assert getattr(record, seconds if seconds == "seconds" else f"{seconds}_seconds") is None
 
 
@@ -28,8 +28,23 @@ def test_stages_add_up(record: Record) -> None:
     stages = record.wait_seconds, record.tunnel_seconds, record.upstream_seconds, record.transfer_seconds
     assert stages == pytest.approx((1, 0.5, 4.5, 3))
     assert record.seconds == 9
-    record.link_seconds = 60.0  # as it was measured a while ago
-    assert (record.tunnel_seconds, record.upstream_seconds) == (5.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("link", "stages"),
+    [
+        (0.0, (None, 5.0, 5.0)),  # on a client
+        (None, (None, None, 5.0)),  # the ping had no echo before the answer
+        (5.5, (None, None, 5.0)),  # it had been slower than a request that follows it
+        (5.0, (5.0, 0.0, 5.0)),
+    ],
+)
+def test_the_tunnel_and_the_upstream_are_told_apart_only_where_that_is_known(
+    record: Record, link: float | None, stages: tuple[float | None, ...]
+) -> None:
+    record.sent_at = record.asked_at = record.began_at
+    record.answered_at, record.link_seconds = record.began_at + 5, link
+    assert (record.tunnel_seconds, record.upstream_seconds, record.answer_seconds) == stages
 
 
 def test_times_of_day(record: Record) -> None:

@@ -175,6 +175,14 @@ def test_what_is_held_is_the_sum_and_within_the_limit(steps: list[tuple[str, int
         assert not record.dropped or record.ended_at is not None or not record.request.body
 
 
+def test_a_message_for_which_its_own_record_has_to_go() -> None:
+    inspector = Inspector(max_records=5, max_body_bytes=20_000, max_bytes=60_000)
+    record = inspector.begin("a")
+    inspector.keep(record, record.request, bytes(17_000))
+    inspector.add_message(record, message(0, bytes(45_000)))
+    assert record.dropped and not record.messages and inspector.held_bytes == 0
+
+
 # Looking
 
 
@@ -272,3 +280,9 @@ def test_nothing_refers_to_what_has_gone() -> None:
     record = inspector.begin("a")
     inspector.begin("b")
     assert gc.get_referrers(record) == [] or all(not isinstance(it, dict | list) for it in gc.get_referrers(record))
+
+
+def test_not_more_round_trips_are_measured_than_the_edge_can_bear() -> None:
+    inspector = Inspector()
+    assert sum(inspector.may_measure(5.0 + number / 1000) for number in range(900)) == module.MEASURED_A_SECOND
+    assert inspector.may_measure(6.0)

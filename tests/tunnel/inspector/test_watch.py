@@ -10,13 +10,13 @@ import pytest
 from appliance.transport.connection import Connection
 from appliance.transport.stream import Stream
 from appliance.transport.tapped import TappedStream, tap
-from appliance.tunnel.inspector.record import BROKEN, DONE, OPEN, Record
+from appliance.tunnel.inspector.record import BROKEN, DONE, LEFT, OPEN, Record
 from appliance.tunnel.inspector.store import Inspector
 from appliance.tunnel.inspector.watch import EARLY, MORE, Watch
 from appliance.tunnel.pool import Pool
 from appliance.tunnel.router import Member
 from appliance.wire.http1 import parse_request
-from appliance.wire.messages import Finish, Refuse
+from appliance.wire.messages import Finish, Open, Refuse
 from tests.transport.wires import Wires
 
 GET = b"GET /x HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
@@ -40,10 +40,16 @@ class Scene:
         connection: Connection = self._wires.connection()[0]
         return Stream(connection, server=True, plain=True)
 
+    def pair(self) -> tuple[Stream, Stream]:
+        return self._wires.streams(tls=False)
+
+    @property
+    def session(self) -> Any:
+        return SimpleNamespace(client_id="c" * 32, name="")
+
     def attach(self, target: str = "http://a:1") -> Stream:
         stream = self.stream()
-        session: Any = SimpleNamespace(client_id="c" * 32, round_trip_seconds=0.01)
-        self.watch.attach(stream, Member(session, target, b""))
+        self.watch.attach(stream, Member(self.session, target, b""))
         return stream
 
     def hear(self, *events: Any) -> Record:
@@ -75,9 +81,27 @@ def test_it_listens_to_one_stream_and_lets_go(scene: Scene) -> None:
     second = scene.attach("http://b:1")
     assert type(first) is Stream and second.tap is scene.watch
     assert scene.record.tries == ["http://a:1: no answer"]
-    assert (scene.record.target, scene.record.client_id, scene.record.link_seconds) == ("http://b:1", "c" * 32, 0.01)
+    assert (scene.record.target, scene.record.client_id, scene.record.link_seconds) == ("http://b:1", "c" * 32, None)
     scene.watch.end()
     assert type(second) is Stream and second.tap is None
+
+
+def test_the_round_trip_is_measured_by_a_ping_ahead_of_the_request(scene: Scene) -> None:
+    opener, carrier = scene.pair()
+    scene.watch.attach(opener, Member(scene.session, "http://a:1", b""))
+    opener.open(Open("http://a:1"), GET)
+    assert carrier.read() == Open("http://a:1")  # and has answered what came before that
+    assert scene.record.link_seconds is None
+    carrier.read()
+    carrier.write(OK)
+    assert b"".join(map(bytes, opener.read() or ())) == OK
+    link = scene.record.link_seconds
+    assert link is not None and link > 0
+    opener.ping_now()  # as a pool does
+    carrier.ping_now()
+    carrier.write(OK)
+    assert opener.read() and carrier._later is not None
+    assert scene.record.link_seconds == link
 
 
 def test_another_listener_is_left_alone(scene: Scene) -> None:
@@ -115,7 +139,8 @@ def test_ends(scene: Scene, events: list[Any], state: tuple[str, str]) -> None:
     [
         (b"text/event-stream; charset=utf-8", True, (DONE, "the visitor left the stream of events")),
         (b"text/event-stream", False, (BROKEN, "the client was lost")),
-        (b"text/plain", True, (BROKEN, "the visitor has left")),
+        (b"text/plain", True, (LEFT, "the visitor has left")),
+        (b"text/plain", False, (BROKEN, "the client was lost")),
     ],
 )
 def test_a_stream_of_events_ends_by_leaving(

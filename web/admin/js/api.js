@@ -9,9 +9,12 @@ let csrfToken = "";
 /** What GET /session said: {csrfToken, role, mode, version, hostname, inspect}. */
 export let session = null;
 
+/** As the page speaks; the API's details begin like an error of a command. */
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
+
 export class Problem extends Error {
   constructor(status, title, detail) {
-    super(detail || title || `the server answered ${status}`);
+    super(sentence(detail || title || `The server answered ${status}.`));
     this.status = status;
     this.title = title;
   }

@@ -124,7 +124,8 @@ export class Charts {
     const place = h("div.plot", { role: "img", "aria-label": `${chart.title}: no numbers yet` });
     const plot = new uPlot(this.#options(chart), [[], ...chart.lines.map(() => [])], place);
     this.#plots.push({ chart, plot, place, values });
-    return h("section.card.chart", h("div.chart-head", h("h3", chart.title, chart.note ? h("span.note", ` ${chart.note}`) : null), legend), place);
+    const title = h("h3", chart.title, chart.note ? h("span.sub", ` ${chart.note}`) : null);
+    return h("section.card.chart", h("div.chart-head", title, legend), place);
   }
 
   #options(chart) {
@@ -143,6 +144,7 @@ export class Charts {
           size: 24,
           gap: 4,
           space: 48,
+          incrs: TIMES,
           grid: { show: false },
           ticks: { show: false },
           values: (_, marks) => marks.map(axisTime),
@@ -156,7 +158,7 @@ export class Charts {
           grid: { stroke: () => colour("--line"), width: GRID_WIDTH },
           ticks: { show: false },
           ...(chart.bytes ? { incrs: BINARY } : {}),
-          values: (_, marks) => marks.map((mark) => chart.unit(mark)),
+          values: (_, marks) => marks.map((mark) => chart.unit(mark, marks.at(-1))),
         },
       ],
       series: [
@@ -198,7 +200,8 @@ export class Charts {
       const most = known.reduce((top, value) => Math.max(top, value), 0);
       return `${label} now ${chart.unit(known.at(-1))}, highest ${chart.unit(known.length ? most : null)}`;
     });
-    return `${chart.title}, last ${this.range}: ${said.join("; ")}`;
+    const title = chart.note ? `${chart.title} ${chart.note}` : chart.title;
+    return `${title}, last ${this.range}: ${said.join("; ")}`;
   }
 
   #size() {
@@ -214,6 +217,8 @@ export class Charts {
   }
 }
 
+// uPlot's own lack 2 minutes: on a phone, five minutes had a single mark.
+const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400];
 const BINARY = Array.from({ length: 51 }, (_, n) => 2 ** n);
 const colours = new Map();
 

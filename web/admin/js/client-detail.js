@@ -2,7 +2,7 @@
 
 import { h, keyed, replace, setText } from "./dom.js";
 import { bytes, count, duration, time } from "./format.js";
-import { badge, button, card, empty, facts, heading, leads, shortId } from "./parts.js";
+import { badge, button, card, clientLabel, empty, facts, heading, leads } from "./parts.js";
 import { disconnect, nameOf, offerWords, stateClass } from "./clients-table.js";
 
 const SHOWN_EVENTS = 100;
@@ -25,6 +25,7 @@ export function details(first) {
         null,
         facts([
           ["Client id", h("span.mono.small", next.clientId)],
+          ["Let in by", next.token ? `its token ${next.token}` : "the server's token"],
           ["Version", next.version || "unknown"],
           ["Connected", time(next.since)],
           ["Round trip", duration(next.roundTripSeconds)],
@@ -93,7 +94,9 @@ export function drawEvents(list, events, nothing) {
         badge(event.kind, TONES[event.kind] ?? "quiet"),
         h(
           "span",
-          event.clientId ? shortId(event.clientId, `#/clients/${encodeURIComponent(event.clientId)}`) : "somebody",
+          event.clientId
+            ? clientLabel(event.clientId, event.name, `#/clients/${encodeURIComponent(event.clientId)}`)
+            : "somebody",
           ` from ${event.remoteAddr}`,
           event.detail ? h("span.sub", ` · ${event.detail}`) : null,
         ),

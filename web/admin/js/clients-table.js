@@ -6,6 +6,7 @@ import { h, replace, setText } from "./dom.js";
 import { bytes, count, duration, setTime } from "./format.js";
 import { empty, iconButton, leads, link } from "./parts.js";
 import { Table, textCell } from "./table.js";
+import { tokenWords } from "./tokens-table.js";
 
 const SHOWN_UPSTREAMS = 3;
 
@@ -24,6 +25,13 @@ export function clientsTable() {
         make: nameCell,
       },
       { key: "upstreams", label: "Serves", class: "wide", make: upstreamsCell },
+      {
+        key: "token",
+        width: "8rem",
+        label: "Token",
+        sort: (client) => (client.token ?? "").toLowerCase(),
+        make: textCell((client) => tokenWords(client.token)),
+      },
       {
         key: "rtt",
         width: "6.5rem",
@@ -67,7 +75,7 @@ export function clientsTable() {
       search: "Search by name, id, address, upstream",
       key: (client) => client.clientId,
       text: (client) =>
-        [client.name, client.clientId, client.remoteAddr, ...client.upstreams.flatMap((u) => [u.offer, u.target])].join(
+        [client.name, client.clientId, client.token, client.remoteAddr, ...client.upstreams.flatMap((u) => [u.offer, u.target])].join(
           " ",
         ),
       empty: () =>
@@ -90,7 +98,8 @@ function nameCell() {
       setText(anchor, nameOf(client));
       anchor.title = client.clientId;
       anchor.setAttribute("href", `#/clients/${encodeURIComponent(client.clientId)}`);
-      setText(sub, `${client.remoteAddr} · ${client.version || "version unknown"}`);
+      const words = [client.name ? client.clientId.slice(0, 8) : "", client.remoteAddr, client.version || "version unknown"];
+      setText(sub, words.filter(Boolean).join(" · "));
     },
   };
 }

@@ -5,7 +5,7 @@ import { attempt, copy } from "./dialogs.js";
 import { h, replace } from "./dom.js";
 import { bytes, duration, time } from "./format.js";
 import { icon } from "./icons.js";
-import { button, facts, failed, link, loading, note, shortId, tabs } from "./parts.js";
+import { button, clientLabel, facts, failed, link, loading, note, tabs } from "./parts.js";
 import { bodyBlock } from "./bodies.js";
 import { messageList } from "./messages.js";
 import { editAndReplay, replayAsItWas } from "./replay.js";
@@ -13,11 +13,24 @@ import { statusClass, statusWords } from "./records.js";
 
 const REFRESH_MS = { http: 250, websocket: 1000 };
 const STAGES = [
-  ["waitSeconds", "Wait for a stream", 4],
-  ["tunnelSeconds", "Tunnel", 3],
-  ["upstreamSeconds", "Upstream", 1],
-  ["transferSeconds", "Transfer", 2],
+  ["waitSeconds", "Wait for a stream", 4, "Until a stream to the client was there, earlier tries included"],
+  ["tunnelSeconds", "Tunnel", 3, "There and back, measured by a ping that went ahead of this request"],
+  ["upstreamSeconds", "Upstream", 1, "From the request's last byte to the answer's first, less the tunnel's part"],
+  [
+    "answerSeconds",
+    "Tunnel and upstream",
+    1,
+    "From the request's last byte to the answer's first. The tunnel's part was not measured apart, or it is too short to tell.",
+  ],
+  ["transferSeconds", "Transfer", 5, "The request's body on its way out, and the answer's on its way back"],
 ];
+/** The stages that are known; those that are told together are shown as one. */
+export function stagesOf(timing) {
+  const split = timing.upstreamSeconds !== null && timing.upstreamSeconds !== undefined;
+  return STAGES.filter(
+    ([key]) => timing[key] !== null && timing[key] !== undefined && !(split && key === "answerSeconds"),
+  );
+}
 
 export class Detail {
   #abort = new AbortController();
@@ -211,6 +224,7 @@ function oddities(record) {
   const said = [];
   if (record.state === "broken") said.push(record.note || "The exchange was cut off before the answer was whole.");
   else if (record.note) said.push(record.note);
+  else if (record.state === "left") said.push("The visitor left before the answer was whole.");
   if (record.edge) said.push("The server answered this itself: no client did.");
   if (record.tries?.length) said.push(`Before this: ${record.tries.join("; ")}.`);
   if (record.interim?.length) said.push(`Interim answers: ${record.interim.join(", ")}.`);
@@ -219,10 +233,10 @@ function oddities(record) {
 
 const back = () => h("p.only-narrow", link("All requests", "#/requests", { picture: "back", kind: "quiet" }));
 
-const client = (record) => (record.clientId ? shortId(record.clientId) : "none");
+const client = (record) => (record.clientId ? clientLabel(record.clientId, record.clientName) : "none");
 
 function timing({ timing: stages, state }) {
-  const known = STAGES.filter(([key]) => stages && stages[key] !== null && stages[key] !== undefined);
+  const known = stagesOf(stages ?? {});
   if (!known.length) return null;
   const sum = known.reduce((total, [key]) => total + stages[key], 0);
   const words = known.map(([key, label]) => `${label} ${duration(stages[key])}`).join(", ");
@@ -241,10 +255,13 @@ function timing({ timing: stages, state }) {
     bar,
     h(
       "dl.timing-list",
-      known.map(([key, label, colour]) =>
-        h("div", h("dt", h(`span.swatch.s${colour}`), label), h("dd", duration(stages[key]))),
+      known.map(([key, label, colour, title]) =>
+        h("div", { title }, h("dt", h(`span.swatch.s${colour}`), label), h("dd", duration(stages[key]))),
       ),
     ),
+    known.some(([key]) => key === "answerSeconds")
+      ? h("p.hint.block", "The tunnel's part is not known: the answer came as fast as a ping, or none was sent.")
+      : null,
     state === "open" ? h("p.hint", "Still under way.") : null,
   );
 }

@@ -1,9 +1,10 @@
 // Server-sent events: one connection for the page, opened again when it breaks.
 
-import { address } from "./api.js";
+import { address, get } from "./api.js";
 
 const KINDS = ["sample", "client", "request", "log"];
 const LONGEST_WAIT_MS = 15000;
+const QUESTION_MS = 1500;
 
 const listeners = new Map(KINDS.map((kind) => [kind, new Set()]));
 const watchers = new Set();
@@ -35,9 +36,7 @@ function open() {
   own.addEventListener("error", () => {
     if (source !== own) return;
     own.close(); // the browser's own retry gives up on any status but 200
-    tell("lost");
-    timer = setTimeout(open, waitMs);
-    waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+    broken(own);
   });
   for (const kind of KINDS) {
     own.addEventListener(kind, (event) => {
@@ -47,6 +46,16 @@ function open() {
       for (const listener of found) listener(value);
     });
   }
+}
+
+/** A stream of events does not say why it ended. Where somebody has logged out elsewhere, any question does. */
+async function broken(own) {
+  const asked = get("session").catch(() => null); // a refusal leads to the log-in, and stops all this
+  await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, QUESTION_MS))]);
+  if (!wanted || source !== own) return;
+  tell("lost");
+  timer = setTimeout(open, waitMs);
+  waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
 }
 
 export function start() {

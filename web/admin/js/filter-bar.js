@@ -15,7 +15,8 @@ const STATUSES = [
   ["5xx", "5xx"],
   ["1xx", "1xx"],
   ["open", "under way"],
-  ["broken", "broken off"],
+  ["left", "visitor left"],
+  ["broken", "cut off"],
 ];
 const TIMES = [
   ["", "Any time"],

@@ -4,21 +4,23 @@ import { h, setText } from "./dom.js";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const two = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const NONE = "–";
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 
 export const count = (value) => (missing(value) ? NONE : whole.format(value));
 
-/** Three digits at most: 0.4, 12.3, 456, 12.3 k. */
-export function short(value) {
+/** 0.4, 12.3, 456, 5,000, 123.4 k. `like`: in the unit of that one, for a scale. */
+export function short(value, like = value) {
   if (missing(value)) return NONE;
-  const size = Math.abs(value);
+  const size = Math.abs(like);
   if (size >= 1e6) return `${one.format(value / 1e6)} M`;
-  if (size >= 1e4) return `${one.format(value / 1e3)} k`;
-  return size >= 100 ? whole.format(value) : one.format(value);
+  if (size >= 1e5) return `${one.format(value / 1e3)} k`;
+  if (size >= 100) return whole.format(value);
+  return (size < 1 && value === like ? two : one).format(value);
 }
 
-export const perSecond = (value) => (missing(value) ? NONE : `${short(value)}/s`);
+export const perSecond = (value, like) => (missing(value) ? NONE : `${short(value, like)}/s`);
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 export function bytes(value) {

@@ -12,6 +12,7 @@ export class VirtualList {
   #rows = [];
   #active = null; // the key of the option that the keyboard is at
   #chosen = null; // the key of the one that is open
+  #wanted = null; // the key of one that has yet to be brought into sight
   #first = -1;
   #height = 0;
   #rowHeight = 0;
@@ -60,7 +61,7 @@ export class VirtualList {
   }
 
   choose(key) {
-    this.#chosen = key;
+    this.#chosen = this.#wanted = key;
     if (key !== null) this.#active = key;
     this.#first = -1;
     this.#ask();
@@ -94,6 +95,7 @@ export class VirtualList {
   #draw() {
     const height = this.#measure();
     this.space.style.height = `${this.#items.length * height}px`;
+    this.#bringWanted(height);
     const first = Math.max(0, Math.floor(this.element.scrollTop / height) - SPARE_ROWS);
     const many = Math.min(this.#items.length - first, Math.ceil(this.#height / height) + 2 * SPARE_ROWS);
     const active = this.#indexOf(this.#active);
@@ -110,6 +112,16 @@ export class VirtualList {
     const shown = active >= first && active < first + many ? this.#rows[active - first].element.id : null;
     if (shown) this.element.setAttribute("aria-activedescendant", shown);
     else this.element.removeAttribute("aria-activedescendant");
+  }
+
+  /** What was opened by its address, or from elsewhere, may be far down. */
+  #bringWanted(height) {
+    const index = this.#height ? this.#indexOf(this.#wanted) : -1;
+    if (index < 0) return;
+    this.#wanted = null;
+    const top = index * height - this.element.scrollTop;
+    if (top < 0 || top + height > this.#height)
+      this.element.scrollTop = Math.max(0, index * height - (this.#height - height) / 2);
   }
 
   #add() {

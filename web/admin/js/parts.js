@@ -47,10 +47,16 @@ export const note = (tone, ...children) =>
   );
 
 /** A client's id, of which the beginning tells enough; whole on hover. */
-export function shortId(id, href) {
+function shortId(id, href) {
   const text = id.length > 14 ? `${id.slice(0, 12)}…` : id;
   return h(href ? "a.mono" : "span.mono", { href, title: id }, text);
 }
+
+/** What a client is called, with the beginning of its id, which is its alone; the id by itself where it has no name. */
+export const clientLabel = (id, name, href) =>
+  name
+    ? h("span.client-label", h(href ? "a" : "bdi", { href, title: id }, name), " ", h("span.sub.mono", id.slice(0, 8)))
+    : shortId(id, href);
 
 /** → where something leads, in one piece. */
 export const leads = (target) => h("span.leads", icon("right"), h("span.unseen", "leads to "), h("span.mono", target));

@@ -79,21 +79,23 @@ export const NO_FILTER = { name: "", path: "", method: "", status: "", minSecond
 /** A filter as a function of a record; words are looked for anywhere in the field. */
 export function matcher(filter) {
   const tests = [];
-  const contains = (field, words) => {
+  const contains = (fields, words) => {
     const wanted = words.trim().toLowerCase();
     if (wanted)
       tests.push((record) =>
-        String(record[field] ?? "")
-          .toLowerCase()
-          .includes(wanted),
+        [fields].flat().some((field) =>
+          String(record[field] ?? "")
+            .toLowerCase()
+            .includes(wanted),
+        ),
       );
   };
   contains("name", filter.name);
   contains("path", filter.path);
-  contains("clientId", filter.client);
+  contains(["clientId", "clientName"], filter.client);
   if (filter.method === "WebSocket") tests.push((record) => record.kind === "websocket");
   else if (filter.method) tests.push((record) => record.method === filter.method);
-  if (filter.status === "open" || filter.status === "broken") tests.push((record) => record.state === filter.status);
+  if (["open", "left", "broken"].includes(filter.status)) tests.push((record) => record.state === filter.status);
   else if (filter.status) tests.push((record) => Math.floor((record.status ?? 0) / 100) === Number(filter.status[0]));
   const seconds = Number(filter.minSeconds);
   if (seconds > 0) tests.push((record) => (record.seconds ?? 0) >= seconds);
@@ -101,10 +103,13 @@ export function matcher(filter) {
 }
 
 export function statusClass(record) {
-  if (record.state === "broken") return "broken";
+  if (record.state === "broken" || record.state === "left") return record.state;
   const first = String(record.status ?? "")[0];
   return "12345".includes(first) && first ? `s${first}` : "s0";
 }
 
+const ENDS = { broken: "cut", left: "left" };
+
+/** What became of it, in words as well: a colour alone says nothing to many. */
 export const statusWords = (record) =>
-  record.status ? `${record.status}${record.state === "broken" ? " cut" : ""}` : record.state === "broken" ? "cut" : "…";
+  [record.status, ENDS[record.state]].filter(Boolean).join(" ") || (record.state === "open" ? "…" : "–");

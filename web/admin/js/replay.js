@@ -1,12 +1,18 @@
 // Sending a recorded request again: as it was, or edited first.
 
-import { post } from "./api.js";
+import { post, session } from "./api.js";
 import { attempt, confirm, notice, show } from "./dialogs.js";
 import { h, replace } from "./dom.js";
 import { bytes } from "./format.js";
 import { field, note } from "./parts.js";
 
 const HARMLESS = new Set(["GET", "HEAD", "OPTIONS"]);
+// What is made anew for every request that is sent: edits of these would do nothing.
+const FRAMING = ["Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection"].concat(
+  ["TE", "Trailer", "Upgrade", "Expect"],
+);
+// The edge's own; on a client, they are what the edge wrote.
+const EDGE = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Request-Id", "CDN-Loop"];
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 export async function replayAsItWas(record) {
@@ -19,15 +25,11 @@ export async function replayAsItWas(record) {
     );
     if (!sure) return;
   }
-  await send(record, {});
+  await attempt(() => send(record, {}));
 }
 
 async function send(record, edits) {
-  const answer = await post(`requests/${encodeURIComponent(record.id)}/replay`, edits).catch((error) => {
-    notice(error.message, "bad");
-    return null;
-  });
-  if (!answer) return false;
+  const answer = await post(`requests/${encodeURIComponent(record.id)}/replay`, edits);
   notice("Sent again. This is the new request.");
   location.hash = `#/requests/${encodeURIComponent(answer.id)}`;
   return true;
@@ -43,6 +45,9 @@ export async function editAndReplay(record) {
   );
 }
 
+const madeAnew = () => (session?.role === "client" ? FRAMING : FRAMING.concat(EDGE));
+const isMadeAnew = (name) => madeAnew().some((known) => known.toLowerCase() === name.toLowerCase());
+
 const headerText = (headers) => headers.map(([name, value]) => `${name}: ${value}`).join("\n");
 
 class Editor {
@@ -50,7 +55,9 @@ class Editor {
 
   constructor(record) {
     this.#record = record;
-    const { headers, body } = record.request;
+    const { body } = record.request;
+    const headers = record.request.headers.filter(([name]) => !isMadeAnew(name));
+    const left = record.request.headers.map(([name]) => name).filter(isMadeAnew);
     const known = METHODS.includes(record.method) ? METHODS : [record.method, ...METHODS];
     this.method = h(
       "select",
@@ -71,7 +78,7 @@ class Editor {
     this.element = h(
       "div.editor",
       h("div.editor-line", field("Method", this.method), field("Path and query", this.path)),
-      field("Headers", this.headers, "One a line, as Name: value. What is still masked is sent as it was recorded."),
+      field("Headers", this.headers, headerHint(left)),
       this.editable
         ? field(
             "Body",
@@ -105,6 +112,7 @@ class Editor {
   }
 
   async send() {
+    replace(this.said);
     try {
       return await send(this.#record, this.#edits());
     } catch (error) {
@@ -114,6 +122,11 @@ class Editor {
   }
 }
 
+function headerHint(left) {
+  const known = "One a line, as Name: value. What is still masked is sent as it was recorded.";
+  return left.length ? `${known} Made anew, and so not here: ${[...new Set(left)].join(", ")}.` : known;
+}
+
 export function parseHeaders(text) {
   return text
     .split("\n")
@@ -121,6 +134,8 @@ export function parseHeaders(text) {
     .map((line, n) => {
       const at = line.indexOf(":");
       if (at < 1) throw new Error(`Line ${n + 1} of the headers is no "Name: value": ${line.slice(0, 60)}`);
-      return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+      const name = line.slice(0, at).trim();
+      if (isMadeAnew(name)) throw new Error(`${name} is made anew when it is sent: leave it out.`);
+      return [name, line.slice(at + 1).trim()];
     });
 }

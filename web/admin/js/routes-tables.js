@@ -3,7 +3,7 @@
 import { session } from "./api.js";
 import { h, replace, setText } from "./dom.js";
 import { bytes, count, duration, percent, perSecond, time } from "./format.js";
-import { badge, button, empty, iconButton, leads, link, outerLink, shortId } from "./parts.js";
+import { badge, button, clientLabel, empty, iconButton, leads, link, outerLink } from "./parts.js";
 import { chooseTime, stop } from "./recording.js";
 import { Table, textCell } from "./table.js";
 
@@ -46,8 +46,9 @@ export function namesTable(again, recorded) {
       },
       {
         key: "p95",
-        width: "7rem",
-        label: "95 % within",
+        width: "8.5rem",
+        label: "95 % begin in",
+        title: "19 of 20 answers began within this time, over the last minute",
         align: "end",
         down: true,
         sort: (route) => route.p95Seconds,
@@ -55,14 +56,14 @@ export function namesTable(again, recorded) {
       },
       {
         key: "certificate",
-        width: "10.5rem",
+        width: "9.5rem",
         label: "Certificate",
         sort: (route) => Date.parse(route.certificate?.expires ?? "9999-01-01"),
         make: certificateCell,
       },
       {
         key: "act",
-        width: "10rem",
+        width: "9.75rem",
         label: "Actions",
         unlabelled: true,
         class: "bare",
@@ -74,7 +75,7 @@ export function namesTable(again, recorded) {
       what: "names",
       search: "Search by name, client, upstream",
       key: (route) => route.name,
-      text: (route) => [route.name, ...route.clients.flatMap((client) => [client.clientId, client.target])].join(" "),
+      text: (route) => [route.name, ...route.clients.flatMap((client) => [client.clientName, client.clientId, client.target])].join(" "),
       sort: { key: "name", down: false },
       empty: () =>
         empty(
@@ -137,7 +138,7 @@ function clientsCell() {
 const clientLine = (client, inTurns) =>
   h(
     "span.target",
-    shortId(client.clientId, `#/clients/${encodeURIComponent(client.clientId)}`),
+    clientLabel(client.clientId, client.clientName, `#/clients/${encodeURIComponent(client.clientId)}`),
     inTurns && client.next ? badge("next", "accent") : null,
     leads(client.target),
   );
@@ -181,7 +182,8 @@ function certificateCell() {
       const days = (Date.parse(route.certificate.expires) - Date.now()) / 86400e3;
       replace(
         element,
-        h("span.mono", route.certificate.name),
+        // Its own name would only say again what the row is of.
+        route.certificate.name === route.name ? null : h("span.mono", route.certificate.name),
         h(
           days < SOON_DAYS ? "span.badge.warn" : "span.sub",
           h("span", days < 0 ? "ended " : "ends ", time(route.certificate.expires)),
@@ -255,7 +257,7 @@ export function portsTable() {
       what: "ports",
       search: "Search by port, client, target",
       key: (port) => String(port.port),
-      text: (port) => [port.port, ...port.clients.flatMap((client) => [client.clientId, client.target])].join(" "),
+      text: (port) => [port.port, ...port.clients.flatMap((client) => [client.clientName, client.clientId, client.target])].join(" "),
       empty: () =>
         empty(
           "routes",

@@ -10,7 +10,7 @@ const MOST_ROWS = 300; // beyond that nobody scrolls: searching is quicker
 const ROWS_A_FRAME = 20; // new rows are made in portions, so that no task takes long
 
 /**
- * columns: [{key, label, sort?(item): value, align?: "end", width?, make(): {element, fill(item)}}]
+ * columns: [{key, label, title?, sort?(item): value, align?: "end", width?, make(): {element, fill(item)}}]
  * The roles are written out, since on a phone rows are laid out as cards, and tables lose theirs by that.
  */
 /** "1 client", "2 clients": `what` is the plural. */
@@ -71,7 +71,7 @@ export class Table {
     if (!column.sort)
       return { column, element: replace(element, column.unlabelled ? h("span.unseen", column.label) : column.label) };
     const arrow = h("span.arrow", { "aria-hidden": "true" });
-    element.append(h("button.sort", { type: "button", onclick: () => this.#sortBy(column.key) }, column.label, arrow));
+    element.append(h("button.sort", { type: "button", title: column.title, onclick: () => this.#sortBy(column.key) }, column.label, arrow));
     return { column, element, arrow };
   }
 

@@ -3,7 +3,7 @@
 import { get, post, session } from "../js/api.js";
 import { attempt, copy, notice } from "../js/dialogs.js";
 import { h, replace } from "../js/dom.js";
-import { button, card, facts, field, heading, iconButton, link, note, tabs } from "../js/parts.js";
+import { button, card, facts, field, heading, iconButton, link, note, segmented, tabs } from "../js/parts.js";
 import { icon } from "../js/icons.js";
 import { qrCode } from "../js/qr.js";
 
@@ -42,6 +42,8 @@ export default async function addClient(root, scope) {
     autocapitalize: "off",
     spellcheck: "false",
   });
+  const name = h("input", { type: "text", maxlength: 64, placeholder: "the Pi in the attic", autocomplete: "off" });
+  const tokens = new TokenChoice();
   const said = h("div", { role: "alert" });
   const form = h(
     "form.form",
@@ -52,6 +54,8 @@ export default async function addClient(root, scope) {
       },
     },
     kinds.map((kind) => forms[kind].element),
+    field("What it is called", name, "For you to know it by. Left empty: what its machine is called."),
+    tokens.element,
     field("This server's address, as the client's machine reaches it", url, "wss:// and a host, or a host and a port."),
     said,
     h("div.actions", h("button.button.primary", { type: "submit" }, "Make the command")),
@@ -75,12 +79,14 @@ export default async function addClient(root, scope) {
       if (forms.ports) body.ports = forms.ports.values().map(([port, target]) => ({ port: Number(port), target }));
       if (!body.names.length && !body.ports.length)
         throw new Error("Say at least one name or port, and where it leads.");
-      const made = await post("add-client", body);
+      if (name.value.trim()) body.name = name.value.trim();
+      const [made, token] = await tokens.make(body);
       waiting?.end();
       waiting = new Arrival(made, scope);
       replace(
         result,
-        stepCard("Start it, on the machine that has the services", commandPart(made)),
+        token ? stepCard("Put its token into a file, on the machine that has the services", tokenPart(made, token)) : null,
+        stepCard("Start it, on the machine that has the services", commandPart(made, token)),
         stepCard("Wait for it", waiting.element),
       );
       result.firstElementChild.querySelector("h2").focus();
@@ -149,7 +155,69 @@ class Rows {
   }
 }
 
-function commandPart(made) {
+/** Whose token the client is to use. Its own is made once all else is known to be right. */
+class TokenChoice {
+  constructor() {
+    this.own = true;
+    this.element = h(
+      "div.field",
+      segmented(
+        "The client's token",
+        [
+          ["own", "A token of its own (recommended)"],
+          ["server", "The server's token"],
+        ],
+        "own",
+        (choice) => (this.own = choice === "own"),
+      ),
+      h(
+        "p.hint",
+        "Its own lets it connect and serve what stands above, and nothing else; you can revoke it by itself. " +
+          "The server's opens all of it, this page too.",
+      ),
+    );
+  }
+
+  /** [what add-client made, the token or ""]. */
+  async make(body) {
+    if (!this.own) return [await post("add-client", body), ""];
+    const wished = tokenName(body.name);
+    const derived = tokenName(body.names[0]?.name.replace("*", "") || (body.ports[0] && `port-${body.ports[0].port}`));
+    let token = wished || derived || "client";
+    const limits = { names: body.names.map(({ name }) => name || "*"), ports: body.ports.map(({ port }) => String(port)) };
+    await post("add-client", { ...body, tokenName: token }); // what is wrong is said before there is a token
+    let made;
+    try {
+      made = await post("tokens", { name: token, ...limits });
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      token = `${token.slice(0, 55)}-${randomDigits()}`; // another client's is called so
+      made = await post("tokens", { name: token, ...limits });
+    }
+    return [await post("add-client", { ...body, tokenName: token }), made.token];
+  }
+}
+
+const tokenName = (text) =>
+  (text ?? "")
+    .normalize("NFKD")
+    .replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, "")
+    .slice(0, 64);
+
+const randomDigits = () => crypto.getRandomValues(new Uint32Array(1))[0].toString(16).padStart(8, "0");
+
+/** The command that keeps the token: a shell's own, so that it stands in no list of processes. */
+function tokenPart(made, token) {
+  const text = `(umask 077; cat > ${made.tokenFile}) <<'END'\n${token}\nEND\n`;
+  return h(
+    "div.form",
+    note("warn", h("p", "It is shown this once: the server keeps only what it needs to know it again.")),
+    command(text, "the token's file"),
+  );
+}
+
+function commandPart(made, token) {
   const items = WAYS.filter(([key]) => made.commands[key]).map(([key, label]) => ({
     key,
     label,
@@ -160,7 +228,12 @@ function commandPart(made) {
     (made.notes ?? []).map((text) => note("warn", h("p", text))),
     note(
       "plain",
-      h("p", "The server's token does not stand in these: put it into the file that they name, readable by you alone."),
+      h(
+        "p",
+        token
+          ? `Its token does not stand in these: they read it from the file ${made.tokenFile}.`
+          : "The server's token does not stand in these: put it into the file that they name, readable by you alone.",
+      ),
     ),
     tabs("Ways to start it", items),
   );

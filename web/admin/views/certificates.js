@@ -15,11 +15,10 @@ export default async function certificates(root, scope) {
   replace(root, heading("Certificates", "With what this server proves who it is, on both planes."), body);
   await scope.every(REFRESH_SECONDS, async () => {
     const found = await get("certificates", { signal: scope.signal });
-    const list = Array.isArray(found) ? found : (found.certificates ?? []);
     replace(
       body,
-      list.length
-        ? list.map(one)
+      found.overdue.length || found.certificates.length
+        ? [...found.overdue.map(late), ...found.certificates.map(one)]
         : card(
             null,
             empty(
@@ -34,42 +33,57 @@ export default async function certificates(root, scope) {
 }
 
 function one(certificate) {
-  const ends = certificate.expires ?? certificate.notAfter;
-  const left = (Date.parse(ends) - Date.now()) / 1000;
-  const names = certificate.names ?? certificate.subjects ?? [];
-  const print = certificate.fingerprint ?? certificate.sha256;
+  const left = (Date.parse(certificate.expires) - Date.now()) / 1000;
+  const { names, fingerprint } = certificate;
   return card(
     null,
     h(
       "header.view-head",
-      h("div", h("h2", certificate.name ?? names[0] ?? "Certificate"), h("p.lead", planeWords(certificate.plane))),
+      h("div", h("h2", certificate.name), h("p.lead", planeWords(certificate.plane))),
       verdict(left),
     ),
     facts([
-      ["Ends", time(ends, "day")],
+      ["Ends", time(certificate.expires, "day")],
       names.length ? ["Names", h("span.mono", names.join(", "))] : null,
       certificate.issuer ? ["Issued by", String(certificate.issuer)] : null,
       certificate.source ? ["Comes from", h("span.mono", String(certificate.source))] : null,
-      certificate.renews || certificate.nextRenewal
-        ? ["Renewed", time(certificate.renews ?? certificate.nextRenewal)]
-        : null,
-      print
+      certificate.renews ? ["Renewal", time(certificate.renews)] : null,
+      fingerprint
         ? [
             "Fingerprint (SHA-256)",
             h(
               "span.target",
-              h("span.mono", print),
-              iconButton("Copy the fingerprint", "copy", () => copy(print, "Fingerprint")),
+              h("span.mono", fingerprint),
+              iconButton("Copy the fingerprint", "copy", () => copy(fingerprint, "Fingerprint")),
             ),
             true,
           ]
         : null,
     ]),
-    certificate.problem || certificate.error
-      ? note("warn", h("p", String(certificate.problem ?? certificate.error)))
-      : null,
   );
 }
+
+/** A name whose issuer has not given it what it wants, so far. */
+function late(name) {
+  const lead = name.expires ? "Waits for a new certificate" : "Waits for its first certificate";
+  return card(
+    null,
+    h(
+      "header.view-head",
+      h("div", h("h2", name.name), h("p.lead", lead)),
+      name.expires ? badge("not renewed", "warn") : badge("no certificate", "bad"),
+    ),
+    name.reason ? note("warn", h("p", name.reason)) : null,
+    facts([
+      ["Tried", name.failures ? times(name.failures) : "not yet"],
+      name.since ? ["Last try", time(name.since)] : null,
+      ["Next try", name.nextTry ? time(name.nextTry) : "now"],
+      name.expires ? ["The one in use ends", time(name.expires, "day")] : null,
+    ]),
+  );
+}
+
+const times = (count) => (count === 1 ? "once" : `${count} times in a row`);
 
 const planeWords = (plane) =>
   ({ control: "Control plane: clients and this page", data: "Data plane: visitors" })[plane] ?? String(plane ?? "");

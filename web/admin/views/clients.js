@@ -5,7 +5,8 @@ import { details, drawEvents, gone } from "../js/client-detail.js";
 import { clientsTable } from "../js/clients-table.js";
 import { attempt } from "../js/dialogs.js";
 import { h, replace } from "../js/dom.js";
-import { heading, link } from "../js/parts.js";
+import { heading, link, note } from "../js/parts.js";
+import { tokensTable } from "../js/tokens-table.js";
 
 const REFRESH_SECONDS = 5;
 
@@ -28,11 +29,14 @@ export default async function clients(root, scope, target) {
 class Clients {
   id = null;
   #found = { clients: [], events: [] };
+  #tokens = { tokens: [], problem: null };
 
   constructor(root, scope) {
     this.scope = scope;
     this.table = clientsTable();
     this.events = h("ul.events");
+    this.tokens = tokensTable(() => this.load());
+    this.trouble = h("div");
     this.listPart = h(
       "div",
       heading(
@@ -41,6 +45,9 @@ class Clients {
         link("Add a client", "#/add", { picture: "add", kind: "primary" }),
       ),
       this.table.element,
+      h("h2.section-title", "Tokens"),
+      this.trouble,
+      this.tokens.element,
       h("h2.section-title", "Comings and goings"),
       h("div.table-frame", this.events),
     );
@@ -56,7 +63,8 @@ class Clients {
   }
 
   async load() {
-    this.#found = await get("clients", { signal: this.scope.signal });
+    const options = { signal: this.scope.signal };
+    [this.#found, this.#tokens] = await Promise.all([get("clients", options), get("tokens", options)]);
     this.draw();
   }
 
@@ -64,8 +72,17 @@ class Clients {
     if (this.id) this.#drawOne();
     else {
       this.table.show(this.#found.clients);
+      this.tokens.show(this.#tokens.tokens);
+      this.#drawTrouble(this.#tokens.problem);
       drawEvents(this.events, this.#found.events, "Nobody has come or gone since the server started.");
     }
+  }
+
+  #drawTrouble(problem) {
+    if (this.said === problem) return;
+    this.said = problem;
+    replace(this.trouble, problem ? note("bad", h("p", problem)) : null);
+    this.tokens.element.hidden = Boolean(problem);
   }
 
   #drawOne() {

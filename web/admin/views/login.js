@@ -24,7 +24,13 @@ export function showLogin(app, { text, onlogin }) {
     text ? note("plain", h("p", text)) : null,
     // Password managers want a user name to go with a secret.
     h("input", { type: "text", name: "username", value: "admin", autocomplete: "username", hidden: true }),
-    field("Server's token", token, "What the server was started with: --token, --token-file or --token-env."),
+    field("Server's token", token, [
+      "What the server was started with: ",
+      ...["--token", ", ", "--token-file", " or ", "--token-env"].map((word) =>
+        word.startsWith("--") ? h("code", word) : word,
+      ),
+      ".",
+    ]),
     said,
     submit,
   );
@@ -43,7 +49,7 @@ export function showLogin(app, { text, onlogin }) {
       throw new Error("The browser did not keep the session's cookie. Are cookies blocked for this address?");
     } catch (error) {
       replace(said, note("bad", h("p", refusal(error))));
-      token.setAttribute("aria-invalid", "true");
+      if (error.status !== 429) token.setAttribute("aria-invalid", "true");
       token.focus();
       token.select();
     } finally {
@@ -71,8 +77,8 @@ export function showLogin(app, { text, onlogin }) {
 }
 
 function refusal(error) {
-  if (error.status === 401 || error.status === 403)
+  if (error.status === 401)
     return "This token is not the server's. Check it, and mind spaces and line ends.";
-  if (error.status === 429) return "Too many wrong tokens from here. Wait a minute, then try again.";
+  if (error.status === 429) return "Too many wrong tokens come from your address, so nobody can log in from there now. Wait ten seconds, then try again.";
   return error.message;
 }

@@ -81,7 +81,9 @@ function valueCell() {
   return {
     element: h("div.stack", value, usual),
     fill(setting) {
-      setText(value, withUnit(setting.value, setting.unit));
+      const said = withUnit(setting.value, setting.unit);
+      // What is not given may still mean something: "everybody", "loopback".
+      setText(value, said === "–" && setting.isDefault && setting.defaultText ? setting.defaultText : said);
       const changed = setting.isDefault === false && Object.hasOwn(setting, "default");
       setText(usual, changed ? `default: ${setting.defaultText || usualWords(setting)}` : "");
     },
