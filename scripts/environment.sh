@@ -109,8 +109,13 @@ make_environment() {
     shift 2
     version=$(python_version "$python") || fail "$python is no Python 3.10 or newer"
     directory=$cache/$name-$version
-    mkdir -p -- "$cache"
     stamp=$({ printf '%s\n' "$directory" "$(readlink -f -- "$python")" && "$python" -VV && cat -- "$@"; } | sha256sum)
+    if [[ $stamp == "$(cat -- "$directory/stamp" 2>/dev/null)" ]]; then
+        printf '%s\n' "$directory/bin/python" # made already, perhaps by another user, who alone may write there
+        return
+    fi
+    mkdir -p -- "$cache" 2>/dev/null || true
+    [[ -w $cache ]] || fail "$cache cannot be written to by this user: run this once as its owner"
     exec 9>"$cache/$name-$version.lock"
     flock 9 # two scripts at once: the second waits, and finds it made
     if [[ $stamp != "$(cat -- "$directory/stamp" 2>/dev/null)" ]]; then

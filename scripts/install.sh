@@ -7,11 +7,12 @@ usage() {
     cat <<'END'
 Usage: install.sh server --domain NAME [--mode http|tcp|both] [OPTIONS]
        install.sh client --url URL --token-file FILE --ca-fingerprint HEX --upstream TARGET [OPTIONS]
-       install.sh update [OPTIONS]
+       install.sh update [--token-file FILE] [OPTIONS]
        install.sh [server|client] --uninstall [--keep-data]
 
 Installs Sluice, or brings it up to date: configuration, token and state stay, and an update that does not come up
 again is undone. Asks nothing, so it needs no terminal. Doing it twice does nothing more. As root.
+With update, --token-file gives a new token to all that is installed here.
 
 Server:
   --domain NAME            Name or address under which this machine is reached. Again for further names.
@@ -19,7 +20,8 @@ Server:
   --port PORT              Port for visitors by HTTP.  [default: 8000; 80 and 443 with --letsencrypt]
   --control-port PORT      Port for clients.  [default: 8123]
   --allow-ports PORTS      Ports that clients may open, like 2222,5432, with --mode tcp or both. Again for more.
-  --letsencrypt            Get certificates for --domain from Let's Encrypt, whose terms you accept with it.
+  --letsencrypt            Get certificates for each --domain that is a name from Let's Encrypt, whose terms you
+                           accept with it.
   --letsencrypt-email ADDRESS
                            Where it may write to about them.
   --letsencrypt-issuer prod|staging|URL
@@ -42,21 +44,22 @@ Both:
   --python PATH            The Python to use, 3.10 or newer.  [default: /usr/bin/python3]
   --any-system             Go on where this system is not supported.
 How:
-  --dry-run                Say what would be done, and do nothing.
+  --dry-run                Check all that can be checked, say what would be done, and do nothing.
   --no-start               Install, but start nothing.
   --root DIRECTORY         Install into the root tree there, with this machine's Python. Starts nothing.
-  --uninstall              Remove Sluice with its configuration, token and state.
+  --uninstall              Remove what this script has made: program, configuration, token, state, user.
   --keep-data              ... but leave these: /etc/sluice, /var/lib/sluice, and the user sluice.
   --help                   This text.
 
 Supported: Debian 12 and 13, Ubuntu 22.04 and 24.04, Raspberry Pi OS 64-bit (12 and 13), on x86-64 and 64-bit ARM.
 Not supported: 32-bit systems, older releases, other distributions, init systems other than systemd.
-Exit status: 0 done; 1 failed, and what ran before still does; 2 wrong arguments, and nothing was done.
+Exit status: 0 done; 1 failed, and what ran before still does; 2 wrong arguments or configuration, and nothing was done.
 END
 }
 
-say() { printf '%s\n' "== $*" >&2; }
-note() { printf '%s\n' "   $*" >&2; }
+# Whoever reads this may be gone, which must not keep things from being put back.
+say() { printf '%s\n' "== $*" >&2 || :; }
+note() { printf '%s\n' "   $*" >&2 || :; }
 fail() {
     printf '%s\n' "Error: $*" >&2
     exit 1
@@ -69,7 +72,8 @@ wrong() {
 # ---- arguments
 
 role='' mode='' token_file='' config_file='' shown_arguments=''
-domain='' domains='' port='' control_port='' allowed='' letsencrypt=0 email='' issuer=''
+# What can be given several times has a line for each.
+domains='' port='' control_port='' allowed='' letsencrypt=0 email='' issuer=''
 url='' fingerprint='' upstreams=''
 source_given='' sha256='' wheels='' python='' tree=''
 dry_run=0 no_start=0 uninstall=0 keep_data=0 replace=0 any_system=0
@@ -113,9 +117,9 @@ value_option() {
         *[[:cntrl:]]*) wrong "$1: its value has a control character" ;;
     esac
     case $1 in
-        --domain) domains=$(listed "$domains" "$2") domain=${domain:-$2} ;;
-        --upstream) upstreams=$(listed "$upstreams" "$2") ;;
-        --allow-ports) allowed=$(listed "$allowed" "$2") ;;
+        --domain) domains=$(one_more "$domains" "$2") ;;
+        --upstream) upstreams=$(one_more "$upstreams" "$2") ;;
+        --allow-ports) allowed=$(one_more "$allowed" "$2") ;;
         --mode) mode=$2 ;;
         --url) url=$2 ;;
         --port) port=$2 ;;
@@ -144,15 +148,30 @@ value_option() {
     esac
 }
 
-# quoted TEXT: as TOML has it. listed LIST TEXT: a TOML list's inside, with one more.
-quoted() { printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
-listed() { printf '%s%s' "${1:+$1, }" "$(quoted "$2")"; }
+one_more() { printf '%s\n' "${1:+$1
+}$2"; }
+
+# has LIST WORD: among words between spaces.
+has() {
+    case " $1 " in
+        *" $2 "*) ;;
+        *) return 1 ;;
+    esac
+}
+
+# matches TEXT REGEX: all of it.
+matches() { printf '%s\n' "$1" | grep -Eqx -e "$2"; }
 
 of_role() { # of_role ROLE FLAG VALUE: a flag that the other role does not have
     [ -z "$3" ] || [ "$role" = "$1" ] || wrong "$2 is for: install.sh $1"
 }
 
 check_arguments() {
+    if [ -n "$tree" ]; then
+        [ -d "$tree" ] || wrong "--root $tree is no directory"
+        tree=$(cd -- "$tree" && pwd) no_start=1
+        [ "$tree" != / ] || tree=
+    fi
     if [ "$uninstall" = 1 ]; then
         [ "$role" != update ] || wrong "--uninstall goes with server, client, or neither for both"
         [ -z "$shown_arguments$token_file$config_file" ] || wrong "--uninstall needs no other flags"
@@ -160,9 +179,9 @@ check_arguments() {
     fi
     [ -n "$role" ] || wrong "say what this machine is to be: install.sh server, or client (--help tells more)"
     [ "$keep_data" = 0 ] || wrong "--keep-data goes with --uninstall"
-    [ "$role" != update ] || [ -z "$shown_arguments$token_file$config_file" ] ||
-        wrong "update keeps the configuration:${shown_arguments:- --config and --token-file} cannot go with it"
-    for flag in domain:"$domain" port:"$port" control-port:"$control_port" allow-ports:"$allowed"; do
+    [ "$role" != update ] || [ -z "$shown_arguments$config_file" ] ||
+        wrong "update keeps the configuration:${shown_arguments:- --config} cannot go with it"
+    for flag in domain:"$domains" port:"$port" control-port:"$control_port" allow-ports:"$allowed"; do
         of_role server "--${flag%%:*}" "${flag#*:}"
     done
     [ "$letsencrypt" = 0 ] || of_role server --letsencrypt yes
@@ -170,39 +189,103 @@ check_arguments() {
         of_role client "--${flag%%:*}" "${flag#*:}"
     done
     [ -z "$config_file" ] || [ -z "$shown_arguments" ] || wrong "--config stands for these: leave out$shown_arguments"
-    [ -z "$config_file" ] || [ -r "$config_file" ] || wrong "--config $config_file cannot be read"
+    [ -z "$config_file" ] || { [ -f "$config_file" ] && [ -r "$config_file" ]; } ||
+        wrong "--config $config_file cannot be read, or is no file"
     case $mode in
         '' | http | tcp | both) ;;
         *) wrong "--mode $mode: http, tcp or both is wanted" ;;
     esac
-    for flag in port:"$port" control-port:"$control_port"; do
-        case ${flag#*:} in
-            *[!0-9]* | ??????*) wrong "--${flag%%:*} ${flag#*:}: a port is wanted, 1 to 65535" ;;
-        esac
-        [ -z "${flag#*:}" ] || { [ "${flag#*:}" -ge 1 ] && [ "${flag#*:}" -le 65535 ]; } ||
-            wrong "--${flag%%:*} ${flag#*:}: a port is wanted, 1 to 65535"
-    done
-    [ -z "$allowed" ] || [ "$mode" = tcp ] || [ "$mode" = both ] || wrong "--allow-ports goes with --mode tcp or both"
-    [ "$mode" != tcp ] || [ -z "$port" ] || wrong "--port is for visitors by HTTP, and goes not with --mode tcp"
-    [ "$mode" != tcp ] || [ "$letsencrypt" = 0 ] || wrong "--letsencrypt is for visitors by HTTP, not for --mode tcp"
-    case $domain in
-        *[!A-Za-z0-9.:-]*) wrong "--domain $domain: a name like home.example.com is wanted, or an address" ;;
-    esac
-    check_files
+    check_values
+    check_token_file
+    check_source
 }
 
-check_files() {
-    if [ -n "$token_file" ]; then
-        [ ! -d "$token_file" ] || wrong "--token-file $token_file is a directory: the file in it is wanted"
-        [ -r "$token_file" ] || wrong "--token-file $token_file cannot be read"
-        [ -n "$(tr -d '[:space:]' <"$token_file")" ] || wrong "--token-file $token_file is empty"
-    fi
+# ---- what flags say: as far as it can be known before there is a program that knows it all
+
+is_port() { matches "$1" '[1-9][0-9]{0,4}' && [ "$1" -le 65535 ]; }
+
+is_address() {
+    byte='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+    matches "$1" "($byte\.){3}$byte" ||
+        matches "$1" '[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*'
+}
+
+is_name() {
+    matches "$1" '(([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?' &&
+        [ "${#1}" -le 253 ] && ! matches "$1" '(.*\.)?[0-9]+\.?'
+}
+
+check_values() {
+    for flag in port:"$port" control-port:"$control_port"; do
+        [ -z "${flag#*:}" ] || is_port "${flag#*:}" ||
+            wrong "--${flag%%:*} ${flag#*:}: a port is wanted, 1 to 65535"
+    done
+    [ "$mode" != tcp ] || [ -z "$port" ] || wrong "--port is for visitors by HTTP, and goes not with --mode tcp"
+    [ "$mode" != tcp ] || [ "$letsencrypt" = 0 ] || wrong "--letsencrypt is for visitors by HTTP, not for --mode tcp"
+    check_ports_differ
+    [ -z "$allowed" ] || [ "$mode" = tcp ] || [ "$mode" = both ] || wrong "--allow-ports goes with --mode tcp or both"
+    each_line "$allowed" check_allowed
+    each_line "$domains" check_domain
+    [ "$letsencrypt" = 0 ] || [ -z "$domains" ] || [ -n "$(each_line "$domains" print_name)" ] ||
+        wrong "--letsencrypt is for names, and --domain gives addresses alone"
+    [ -z "$email" ] || matches "$email" '[^][:space:]@,<>?]+@[^][:space:]@,<>?]+' ||
+        wrong "--letsencrypt-email $email is no e-mail address"
+    [ -z "$issuer" ] || matches "$issuer" 'prod|staging|https://[^/[:space:]]+(/.*)?' ||
+        wrong "--letsencrypt-issuer $issuer: prod, staging, or the https:// address of an ACME directory is wanted"
+    [ -z "$url" ] || matches "$url" '((wss?|https?)://)?[^]/@?#[:space:]]+(\]?(:[0-9]+)?)(/(connect)?)?' ||
+        wrong "--url $url: the server's address is wanted, like wss://home.example.com:8123"
+    [ -z "$fingerprint" ] || check_fingerprint
+}
+
+# each_line LINES COMMAND: the command with each of them.
+each_line() {
+    printf '%s' "${1:+$1
+}" | while read -r line; do "$2" "$line" || exit; done || exit
+}
+
+check_domain() {
+    is_address "$1" || is_name "$1" || wrong "--domain $1: a name like home.example.com is wanted, or an address"
+}
+
+print_name() { is_address "$1" || printf '%s\n' "$1"; }
+
+check_ports_differ() {
+    [ "$role" = server ] && [ -z "$config_file" ] && [ "$mode" != tcp ] || return 0
+    if [ "$letsencrypt" = 1 ]; then others="${port:-443} 80"; else others=${port:-8000}; fi
+    for each in $others; do
+        [ "${control_port:-8123}" != "$each" ] ||
+            wrong "port $each would be for visitors and for clients: give another --port or --control-port"
+    done
+}
+
+check_allowed() {
+    matches "$1" '([^,]+)(,[^,]+)*' || wrong "--allow-ports $1: ports are wanted, like 2222,5432 or 8000-8100"
+    printf '%s\n' "$1" | tr ',' '\n' | tr -d ' ' | while read -r piece; do
+        [ "$piece" != '*' ] || continue
+        if is_port "${piece%%-*}" && is_port "${piece#*-}" && [ "${piece%%-*}" -le "${piece#*-}" ]; then continue; fi
+        wrong "--allow-ports $1: ports are wanted, 1 to 65535, like 2222,5432 or 8000-8100"
+    done || exit
+}
+
+check_fingerprint() {
+    digits=$(printf '%s' "$fingerprint" | sed -E 's/^sha-?256( fingerprint)?[:= ] *//I' | tr -d ':')
+    matches "$digits" '[0-9A-Fa-f]{64}' ||
+        wrong "--ca-fingerprint $fingerprint: the 64 hex digits are wanted that the server's installation has shown"
+}
+
+check_token_file() {
+    [ -n "$token_file" ] || return 0
+    [ ! -d "$token_file" ] || wrong "--token-file $token_file is a directory: the file in it is wanted"
+    [ -r "$token_file" ] || wrong "--token-file $token_file cannot be read"
+    [ ! -p "$token_file" ] || wrong "--token-file $token_file is a pipe, which can be read only once: name a file"
+    [ -n "$(tr -d '[:space:]' <"$token_file")" ] || wrong "--token-file $token_file is empty"
+    [ "$(tr -d '\r' <"$token_file" | LC_ALL=C grep -Ecvx '[!-~]([ -~]*[!-~])?')$(grep -c '' <"$token_file")" = 01 ] ||
+        wrong "--token-file $token_file: the token must be one line of ASCII letters, digits and signs"
+}
+
+check_source() {
     [ -z "$wheels" ] || [ -d "$wheels" ] || wrong "--wheels $wheels is no directory"
-    if [ -n "$tree" ]; then
-        [ -d "$tree" ] || wrong "--root $tree is no directory"
-        tree=$(cd -- "$tree" && pwd) no_start=1
-        [ "$tree" != / ] || tree=
-    fi
+    [ -z "$sha256" ] || matches "$sha256" '[0-9A-Fa-f]{64}' || wrong "--source-sha256 $sha256: 64 hex digits are wanted"
     case $source_given in
         https://*) ;;
         http://*) [ -n "$sha256" ] || wrong "--source http://... can be tampered with: add --source-sha256" ;;
@@ -229,7 +312,7 @@ check_files() {
 check_complete() {
     [ "$role" != update ] && [ ! -e "$etc/$role.toml" ] && [ -z "$config_file" ] || return 0
     case $role in
-        server) [ -n "$domain" ] || wrong "--domain is missing: name or address of this machine for others" ;;
+        server) [ -n "$domains" ] || wrong "--domain is missing: name or address of this machine for others" ;;
         client)
             [ -n "$url" ] || wrong "--url is missing: the server's address, like wss://home.example.com:8123"
             [ -n "$upstreams" ] || wrong "--upstream is missing: what visitors reach, like http://127.0.0.1:3000"
@@ -241,7 +324,8 @@ check_complete() {
 # ---- the system
 
 check_system() {
-    [ "$dry_run" = 1 ] || [ "$(id -u)" = 0 ] || [ -n "$tree" ] || fail "this needs root: sudo sh $0 ..."
+    [ "$(id -u)" = 0 ] || [ -n "$tree" ] || { [ "$dry_run" = 1 ] && { [ ! -d "$etc" ] || [ -x "$etc" ]; }; } ||
+        fail "this needs root: sudo sh $0 ..."
     release=$tree/etc/os-release
     [ -r "$release" ] || release=$tree/usr/lib/os-release
     [ -r "$release" ] || release=/dev/null
@@ -276,54 +360,79 @@ check_system() {
 
 python_is_new() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; }
 
-need_packages() {
+# The Python to use, and in $missing the Debian packages that lack.
+find_python() {
     missing=
-    if [ -z "$python" ]; then
+    if [ -n "$python" ]; then
+        python=$(command -v -- "$python") || wrong "--python: there is no such program"
+        python_is_new "$python" || wrong "--python $python is no Python 3.10 or newer"
+        "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+            wrong "--python $python has no ensurepip: take one that has"
+    else
         python=/usr/bin/python3
-        [ -x "$python" ] || missing="python3"
+        [ -x "$python" ] || missing=" python3"
         [ ! -x "$python" ] || python_is_new "$python" || fail "$python is older than 3.10: name another with --python"
         "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
-    else
-        python=$(command -v -- "$python") || fail "--python: there is no such program"
-        python_is_new "$python" || fail "--python $python is no Python 3.10 or newer"
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "--python $python has no ensurepip: take one that has"
     fi
     [ -n "$wheels" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+}
+
+install_packages() {
     [ -n "$missing" ] || return 0
-    if [ "$dry_run" = 1 ]; then
-        say "would install Debian packages:$missing"
-        return
-    fi
     [ "$(id -u)" = 0 ] || fail "these packages are missing, and root alone can install them:$missing"
     command -v apt-get >/dev/null || fail "these packages are missing, and there is no apt-get:$missing"
     say "installing Debian packages:$missing"
     dpkg-query --show --showformat '${Package}\n' | sort >"$work/packages"
     # shellcheck disable=SC2086  # several
-    apt_get install $missing || { apt_get update && apt_get install $missing; } ||
+    apt_get install $missing || { apt_get update && apt_get install $missing; } || {
+        grep -E '^[EW]:' "$work/apt.log" | tail -n 5 >&2 || tail -n 5 "$work/apt.log" >&2
         fail "apt-get could not install:$missing. Nothing else was done"
-    make_directory "$opt" 755
-    make_directory "$opt/installed" 755
+    }
+    make_own_directory
     dpkg-query --show --showformat '${Package}\n' | sort | comm -13 "$work/packages" - >>"$opt/installed/packages"
     python_is_new "$python" || fail "$python is older than 3.10: name another with --python"
 }
 
 apt_get() {
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -q -y -o DPkg::Lock::Timeout=300 \
-        -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >"$work/apt.log" 2>&1 || {
-        grep -E '^[EW]:' "$work/apt.log" >&2 || tail -n 5 "$work/apt.log" >&2
-        return 1
-    }
+        -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >"$work/apt.log" 2>&1
 }
 
-# make_directory PATH MODE [OWNER]: with those above it; what was not there is removed by --uninstall, if empty then.
+# make_directory PATH MODE [OWNER]: with those above it. What was not there is noted, at once: --uninstall removes that.
 make_directory() {
     if [ ! -d "$1" ]; then
         [ -d "$(dirname -- "$1")" ] || make_directory "$(dirname -- "$1")" 755
         mkdir -- "$1"
         printf '%s\n' "${1#"$tree"}" >>"$work/directories"
+        record_directories
     fi
     [ "$2" = 755 ] || chmod "$2" -- "$1"
     [ -z "${3-}" ] || own "$3" "$1"
+}
+
+record_directories() {
+    [ -d "$opt/installed" ] || return 0
+    cat "$opt/installed/directories" "$work/directories" 2>/dev/null | sort -u >"$work/all"
+    cmp -s -- "$work/all" "$opt/installed/directories" || cp -- "$work/all" "$opt/installed/directories"
+}
+
+# /opt/sluice/installed: what this script made. Where that is, /opt/sluice is its own.
+make_own_directory() {
+    make_directory "$opt" 755
+    make_directory "$opt/installed" 755
+    [ ! -e "$etc/.kept" ] || { # by --uninstall --keep-data
+        cat -- "$etc/.kept" >>"$work/directories"
+        record_directories
+        rm -f -- "$etc/.kept"
+    }
+}
+
+check_own_directory() {
+    [ -d "$opt" ] && [ ! -d "$opt/installed" ] && [ -n "$(ls -A -- "$opt")" ] || return 0
+    [ ! -e "$opt/pyvenv.cfg" ] ||
+        wrong "/opt/sluice was not made by this script, but by cloud-init or by hand: its own pip updates it, or this" \
+            "script takes it over: docs/upgrading.md tells how"
+    wrong "/opt/sluice was not made by this script: move it away (mv /opt/sluice /opt/sluice.old), and do this again"
 }
 
 # own OWNER FILE: in a root tree, by its own user's number; not at all for those who may not.
@@ -408,10 +517,10 @@ build_program() {
     make_directory "$opt/versions" 755
     rm -rf -- "$program"
     unfinished=$program
-    set -- "$program/bin/python" -I -m pip install --quiet --quiet --no-cache-dir --no-input \
-        --disable-pip-version-check
+    # A user's own settings for pip do not count; the machine's do, for it may need its mirror: /etc/pip.conf.
+    set -- env HOME="$work" XDG_CONFIG_HOME="$work" "$program/bin/python" -I -m pip --isolated install --no-user \
+        --quiet --quiet --no-cache-dir --no-input --disable-pip-version-check
     [ -z "$wheels" ] || set -- "$@" --no-index --find-links "$wheels"
-    export PIP_ROOT_USER_ACTION=ignore
     {
         "$python" -I -m venv -- "$program" &&
             if [ -d "$source" ]; then
@@ -422,7 +531,8 @@ build_program() {
             sluice version
     } >"$work/build.log" 2>&1 || {
         tail -n 15 "$work/build.log" >&2
-        fail "Sluice $version could not be installed; above is why. ${running:+What ran before, $running, still does}"
+        still=${roles_before:+" What ran before, $running, still does"}
+        fail "Sluice $version could not be installed; above is why.$still"
     }
     if [ -n "$tree" ]; then # there, it is where it is for others
         for file in "$program"/bin/* "$program/pyvenv.cfg"; do
@@ -447,6 +557,10 @@ link_to() {
 
 configured_by_flags() { [ -n "$shown_arguments$config_file" ]; }
 
+# quoted TEXT: as TOML has it. listed LINES: a TOML list's inside.
+quoted() { printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"; }
+listed() { printf '%s\n' "$1" | sed 's/[\\"]/\\&/g; s/.*/"&"/' | paste -s -d , - | sed 's/","/", "/g'; }
+
 write_config() {
     if [ -n "$config_file" ]; then
         cat -- "$config_file"
@@ -461,73 +575,118 @@ write_config() {
     printf '# After a change: systemctl reload sluice-%s; after one of ports or addresses: install.sh update.\n' "$role"
     printf 'command = "%s"\ntoken-file = "/etc/sluice/token"\n' "$words"
     if [ "$role" = server ]; then
-        [ -z "$domains" ] || printf 'auto-tls-san = [%s]\n' "$domains"
+        [ -z "$domains" ] || printf 'auto-tls-san = [%s]\n' "$(listed "$domains")"
         [ -z "$port" ] || printf 'port = %s\n' "$port"
         [ -z "$control_port" ] || printf 'control-port = %s\n' "$control_port"
-        [ -z "$allowed" ] || printf 'allow-ports = [%s]\n' "$allowed"
+        [ -z "$allowed" ] || printf 'allow-ports = [%s]\n' "$(listed "$allowed")"
         if [ "$letsencrypt" = 1 ]; then
-            printf 'letsencrypt-domain = [%s]\n' "$domains"
+            printf 'letsencrypt-domain = [%s]\n' "$(listed "$(each_line "$domains" print_name)")"
             [ -z "$email" ] || printf 'letsencrypt-email = %s\n' "$(quoted "$email")"
             [ -z "$issuer" ] || printf 'letsencrypt-issuer = %s\n' "$(quoted "$issuer")"
         fi
     else
         printf 'url = %s\n' "$(quoted "$url")"
         [ -z "$fingerprint" ] || printf 'ca-fingerprint = %s\n' "$(quoted "$fingerprint")"
-        printf 'upstream = [%s]\n' "$upstreams"
+        printf 'upstream = [%s]\n' "$(listed "$upstreams")"
     fi
 }
 
 # The configuration that a role is to have, in $work/ROLE.toml. What somebody edited is not overwritten unasked.
 choose_config() {
     old=$etc/$1.toml
-    if [ "$1" != "$role" ] || { [ -e "$old" ] && ! configured_by_flags; }; then
+    if ! is_written "$1"; then
         cp -- "$old" "$work/$1.toml"
         return
     fi
     if [ -e "$old" ] && [ -z "$config_file" ]; then # flags replace all of it, so all of them are wanted
         case $role in
-            server) [ -n "$domain" ] || wrong "--domain is missing beside$shown_arguments" ;;
+            server) [ -n "$domains" ] || wrong "--domain is missing beside$shown_arguments" ;;
             client)
                 if [ -z "$url" ] || [ -z "$upstreams" ]; then wrong "--url and --upstream belong together"; fi
                 ;;
         esac
     fi
     write_config >"$work/$1.toml"
-    [ -e "$old" ] && ! cmp -s -- "$old" "$work/$1.toml" && [ "$replace" = 0 ] || return 0
-    [ "$(sha256sum <"$old")" = "$(cat "$opt/installed/$1.config" 2>/dev/null)" ] ||
-        wrong "/etc/sluice/$1.toml was edited, and is left as it is: leave out${shown_arguments:- --config}, or add" \
-            "--replace-config"
+    [ -e "$old" ] && ! cmp -s -- "$old" "$work/$1.toml" && [ "$replace" = 0 ] && was_edited "$1" || return 0
+    wrong "/etc/sluice/$1.toml was edited, and is left as it is: leave out${shown_arguments:- --config}, or add" \
+        "--replace-config"
+}
+
+# Whether the arguments say what is in a role's configuration, or that stays.
+is_written() { [ "$1" = "$role" ] && { [ ! -e "$etc/$1.toml" ] || configured_by_flags; }; }
+was_edited() { [ "$(sha256sum <"$etc/$1.toml")" != "$(cat "$opt/installed/$1.config" 2>/dev/null)" ]; }
+
+# The token that is to be, where the configurations that are to be look for it.
+choose_token() {
+    token=$stage/etc/sluice/token new_token=0
+    if [ -n "$token_file" ]; then
+        cp -- "$token_file" "$token"
+        [ ! -e "$etc/token" ] || [ "$(cat -- "$etc/token")" != "$(cat -- "$token")" ] || return 0
+        [ ! -s "$etc/token" ] || [ "$role" = update ] || [ ! -e "$etc/$other.toml" ] ||
+            wrong "--token-file: the $other on this machine has another token, and /etc/sluice/token is for both. To" \
+                "give this one to both: install.sh update --token-file $(word "$token_file")"
+        new_token=1
+    elif [ -s "$etc/token" ]; then
+        ln -s -- "$etc/token" "$token"
+    elif [ "$role" = server ]; then
+        head -c 32 /dev/urandom | base64 >"$token"
+        new_token=1
+    fi
 }
 
 place_token() {
-    if [ -n "$token_file" ] && ! cmp -s -- "$token_file" "$etc/token"; then
-        if [ -e "$etc/token" ] && [ -e "$etc/$other.toml" ] && [ "$role" != update ]; then
-            fail "--token-file: the $other on this machine has another token, and /etc/sluice/token is for both"
-        fi
-        (umask 077 && cat -- "$token_file" >"$etc/token.new")
-    elif [ ! -s "$etc/token" ] && [ "$role" = server ]; then
-        (umask 077 && head -c 32 /dev/urandom | base64 >"$etc/token.new")
-        note "a token was made: /etc/sluice/token"
-    else
+    if [ "$new_token" = 0 ]; then
         [ ! -e "$etc/token" ] || chmod 600 -- "$etc/token"
         return 0
     fi
-    own root:root "$etc/token.new"
-    mv -f -- "$etc/token.new" "$etc/token"
-    changed=1
+    [ -n "$token_file" ] || note "a token was made: /etc/sluice/token"
+    put_in_place "$token" "$etc/token" 600 root:root
+    changed=$roles
 }
 
-# make_units ROLE: in $work/ROLE.units, from its configuration, which is thereby checked.
-make_units() {
-    staged=$etc/.$1.toml.new
-    (umask 027 && sed "s|\"/etc/sluice/|\"$tree/etc/sluice/|g" "$work/$1.toml" >"$staged")
-    shown="s|$tree/etc/sluice|/etc/sluice|g; s|/etc/sluice/\.$1\.toml\.new|/etc/sluice/$1.toml|g"
-    sluice config check "$staged" >"$work/told" 2>&1 || {
-        sed "$shown" "$work/told" >&2
-        fail "this configuration is no good; above is why"
-    }
+# put_in_place FILE TARGET MODE [OWNER]: at once, or not at all. In /etc/sluice it is noted as ours, for --uninstall.
+put_in_place() {
+    (umask 077 && cat -- "$1" >"$2.new")
+    chmod "$3" -- "$2.new"
+    [ -z "${4-}" ] || own "$4" "$2.new"
+    mv -f -- "$2.new" "$2"
+    case $2 in
+        "$etc"/*) grep -qxF -- "${2#"$tree"}" "$opt/installed/written" 2>/dev/null ||
+            printf '%s\n' "${2#"$tree"}" >>"$opt/installed/written" ;;
+    esac
+}
+
+# ---- looking at what is to be, before anything is touched
+
+# A copy of /etc/sluice as it is to be, for the program to look at.
+stage_all() {
+    stage=$work/stage
+    (umask 077 && mkdir -p -- "$stage/etc/sluice")
+    for file in "$etc"/* "$etc"/.[!.]*; do
+        case ${file##*/} in
+            server.toml | client.toml | token) ;;
+            *) [ ! -e "$file" ] || ln -s -- "$file" "$stage/etc/sluice/" ;;
+        esac
+    done
+    for each in $roles; do choose_config "$each"; done
+    choose_token
+    for each in $roles; do
+        (umask 077 && sed "s|\([\"']\)/etc/sluice/|\1$stage/etc/sluice/|g" "$work/$each.toml" \
+            >"$stage/etc/sluice/$each.toml")
+    done
+}
+
+check_roles() {
+    for each in $roles; do check_role "$each"; done
+    checked=1
+}
+
+# check_role ROLE: its configuration, of which come settings and units. A first line is enough for people.
+check_role() {
+    staged=$stage/etc/sluice/$1.toml
+    sluice config check "$staged" >"$work/told" 2>&1 || refuse_config "$1" "$?"
     sluice config show "$staged" --json >"$work/told" || fail "the configuration could not be shown"
-    "$python" -I - "$work/told" <<'END' >"$work/$1.settings"
+    "$program/bin/python" -I - "$work/told" <<'END' >"$work/$1.settings"
 import json, sys
 with open(sys.argv[1]) as file:
     shown = json.load(file)
@@ -536,17 +695,33 @@ for key, value in [("command", shown["command"]), *((each["key"], each["value"])
 END
     case $(setting "$1" command) in
         "$1" | *" $1") ;;
-        *) fail "this configuration is for sluice $(setting "$1" command), and not for a $1" ;;
+        *) wrong "this configuration is for sluice $(setting "$1" command), and not for a $1" ;;
     esac
+    make_units "$1"
+}
+
+# refuse_config ROLE STATUS: with what the program said of it. Of a file that nobody has written, no line is named.
+refuse_config() {
+    file=$stage/etc/sluice/$1.toml
+    if is_written "$1" && [ -n "$config_file" ]; then
+        sed -i "s|$file|$(printf '%s' "$config_file" | sed 's/[|\\&]/\\&/g')|g" "$work/told"
+    elif is_written "$1"; then
+        sed -i "s|$file:[0-9]*: ||; s/--\(auto-tls-san\|letsencrypt-domain\)/--domain/g" "$work/told"
+    fi
+    as_shown <"$work/told" >&2
+    [ "$2" = 2 ] || fail "Sluice ${program##*/} cannot look at the configuration; above is why"
+    exit 2
+}
+
+as_shown() { sed "s|$stage/etc/sluice|/etc/sluice|g; s|$tree/etc/sluice|/etc/sluice|g"; }
+
+# make_units ROLE: in $work/ROLE.units.
+make_units() {
     # shellcheck disable=SC2046  # several words
-    SLUICE_ROOT=$tree sluice $(setting "$1" command) --config "$staged" --generate systemd \
-        >"$work/told" 2>"$work/errors" || {
-        sed "$shown" "$work/errors" >&2
-        fail "no units could be made of this configuration; above is why"
-    }
-    rm -rf -- "$staged" "$work/$1.units"
+    SLUICE_ROOT=$stage sluice $(setting "$1" command) --config "$stage/etc/sluice/$1.toml" --generate systemd \
+        >"$work/units" 2>"$work/told" || refuse_config "$1" "$?"
     mkdir -- "$work/$1.units"
-    sed "$shown" "$work/told" | awk -v directory="$work/$1.units/" '
+    as_shown <"$work/units" | awk -v directory="$work/$1.units/" '
         /^# \/etc\/systemd\/system\// { file = $2; sub(/.*\//, directory, file); next }
         file { print >file }'
     [ -s "$work/$1.units/sluice-$1.service" ] || fail "no unit came of sluice --generate systemd"
@@ -561,96 +736,129 @@ setting() { sed -n "s/^$2=//p" "$work/$1.settings"; }
 remember() {
     mkdir -- "$work/before" "$work/before/etc" "$work/before/units" "$work/before/installed"
     for each in server client; do
-        [ ! -e "$etc/$each.toml" ] || cp -a -- "$etc/$each.toml" "$work/before/etc/"
         for unit in $(units_of "$each"); do cp -a -- "$units/$unit" "$work/before/units/"; done
+        ! is_up "$each" || up_before="$up_before $each"
     done
-    [ ! -e "$etc/token" ] || cp -a -- "$etc/token" "$work/before/etc/"
-    [ ! -d "$opt/installed" ] || cp -a -- "$opt/installed/." "$work/before/installed/"
-    [ -z "$running" ] || undo=1
+    for file in server.toml client.toml token; do
+        [ ! -e "$etc/$file" ] || cp -a -- "$etc/$file" "$work/before/etc/"
+    done
+    cp -a -- "$opt/installed/." "$work/before/installed/"
+    case $systemd$(status_of client) in
+        "1connected to "*) connected_before=1 ;;
+    esac
+    undo=1
+}
+
+# Running, or trying to.
+is_up() {
+    [ "$systemd" = 1 ] || return 1
+    case $(systemctl is-active "sluice-$1.service") in
+        active | activating | reloading) ;;
+        *) return 1 ;;
+    esac
 }
 
 undo_all() {
     undo=0
-    say "putting back what ran before: $running"
+    if [ -n "$roles_before$up_before" ]; then
+        say "putting back what ran before${running:+: $running}"
+    else
+        say "taking units and configuration away again; what was built stays for the next try"
+    fi
     for each in server client; do
         for name in $(units_of "$each"); do
-            [ -e "$work/before/units/$name" ] || drop_units "$name"
+            [ -e "$work/before/units/$name" ] || drop_units "$each" "$name"
         done
     done
-    rm -f -- "$etc"/*.toml
+    rm -f -- "$etc/server.toml" "$etc/client.toml" "$etc/token" ${kept_old:+"$kept_old"}
     for pair in etc:"$etc" units:"$units" installed:"$opt/installed"; do
         for file in "$work/before/${pair%%:*}"/*; do
             [ ! -e "$file" ] || cp -a -- "$file" "${pair#*:}/"
         done
     done
-    link_to "versions/$running" "$opt/current"
-    [ -z "$built" ] || rm -rf -- "$built"
-    [ "$no_start" = 1 ] || [ "$systemd" = 0 ] || start_roles "$roles_before" ||
-        note "it could not be started again: journalctl -u 'sluice*'"
+    if [ -n "$running" ]; then
+        link_to "versions/$running" "$opt/current"
+        [ -z "$built" ] || rm -rf -- "$built"
+    fi
+    [ "$systemd" = 1 ] || return 0
+    systemctl daemon-reload
+    for each in $up_before; do # what was not stopped has noticed nothing
+        ! has "$touched" "$each" || start_role "$each" ||
+            note "it could not be started again: journalctl -u sluice-$each.service"
+    done
 }
 
-# drop_units NAME...: stopped, disabled, removed. Together, lest a socket starts its service again.
+# drop_units ROLE NAME...: stopped, disabled, removed. Together, lest a socket starts its service again.
 drop_units() {
+    touched="$touched $1"
+    shift
     if [ "$systemd" = 1 ]; then
         systemctl --quiet disable --now "$@" >/dev/null 2>&1 || :
+        systemctl reset-failed "$@" 2>/dev/null || :
     fi
     for unit in "$@"; do rm -f -- "$units/$unit" "$units"/*.wants/"$unit"; done
 }
 
 # units_of ROLE: the names of those that are installed, sockets first.
 units_of() {
-    for unit in "$units"/sluice-"$1"-*.socket "$units/sluice-$1.service"; do
-        [ ! -e "$unit" ] || printf '%s\n' "${unit##*/}"
+    for unit in "$units"/sluice-"$1"-*.socket; do
+        ! grep -qxF "Service=sluice-$1.service" "$unit" 2>/dev/null || printf '%s\n' "${unit##*/}"
     done
+    [ ! -e "$units/sluice-$1.service" ] || printf '%s\n' "sluice-$1.service"
 }
 
 place_files() {
     for each in $roles; do
-        file=$etc/$each.toml
-        if ! cmp -s -- "$work/$each.toml" "$file"; then
-            changed=1
-            [ ! -e "$file" ] || cp -a -- "$file" "$file.old"
-            cp -- "$work/$each.toml" "$file.new"
-            chmod 640 -- "$file.new"
-            own root:sluice "$file.new"
-            mv -f -- "$file.new" "$file"
-        fi
-        [ "$each" != "$role" ] || ! configured_by_flags || sha256sum <"$file" >"$opt/installed/$each.config"
-        for name in $(units_of "$each"); do
-            [ ! -e "$work/$each.units/$name" ] || continue
-            drop_units "$name"
-            sockets_changed=1
-        done
-        for file in "$work/$each.units"/*; do
-            target=$units/${file##*/}
-            ! cmp -s -- "$file" "$target" || continue
-            changed=1
-            case $target in *.socket) sockets_changed=1 ;; esac
-            cp -- "$file" "$target.new"
-            chmod 644 -- "$target.new"
-            mv -f -- "$target.new" "$target"
-        done
+        place_config "$each"
+        place_units "$each"
     done
     if [ "$running" != "${program##*/}" ]; then
-        changed=1
+        changed=$roles
         link_to "versions/${program##*/}" "$opt/current"
     fi
     link_to current/bin "$opt/bin"
     place_extras
-    for each in $roles; do
-        # The links that `systemctl enable` makes, which needs no running systemd, but is not everywhere.
-        for file in "$work/$each.units"/*; do
-            wants=$(sed -n 's/^WantedBy=//p' "$file").wants
-            make_directory "$units/$wants" 755
-            link_to "/etc/systemd/system/${file##*/}" "$units/$wants/${file##*/}"
-        done
-    done
-    record_directories
 }
 
-record_directories() {
-    cat "$opt/installed/directories" "$work/directories" 2>/dev/null | sort -u >"$work/all"
-    cp -- "$work/all" "$opt/installed/directories"
+place_config() {
+    file=$etc/$1.toml
+    if ! cmp -s -- "$work/$1.toml" "$file"; then
+        changed="$changed $1"
+        [ ! -e "$file" ] || ! was_edited "$1" || keep_old "$file"
+        put_in_place "$work/$1.toml" "$file" 640 root:sluice
+    fi
+    [ "$1" != "$role" ] || ! configured_by_flags || sha256sum <"$file" >"$opt/installed/$1.config"
+}
+
+# keep_old FILE: what somebody has written, beside it. It is nobody's but theirs: the next one gets a number.
+keep_old() {
+    kept_old=$1.old number=1
+    while [ -e "$kept_old" ]; do
+        number=$((number + 1))
+        kept_old=$1.old.$number
+    done
+    cp -a -- "$1" "$kept_old"
+    note "what was edited is kept: ${kept_old#"$tree"}"
+}
+
+place_units() {
+    for name in $(units_of "$1"); do
+        [ ! -e "$work/$1.units/$name" ] || continue
+        drop_units "$1" "$name"
+        changed="$changed $1" sockets_changed="$sockets_changed $1"
+    done
+    for file in "$work/$1.units"/*; do
+        target=$units/${file##*/}
+        if ! cmp -s -- "$file" "$target"; then
+            changed="$changed $1"
+            case $target in *.socket) sockets_changed="$sockets_changed $1" ;; esac
+            put_in_place "$file" "$target" 644
+        fi
+        # The link that `systemctl enable` makes, which needs no running systemd, but is not everywhere.
+        wants=$units/$(sed -n 's/^WantedBy=//p' "$file").wants
+        make_directory "$wants" 755
+        link_to "/etc/systemd/system/${file##*/}" "$wants/${file##*/}"
+    done
 }
 
 # place_extras: the command for everybody, what shells complete, and manual pages.
@@ -697,21 +905,20 @@ END
 
 # ---- running it
 
-start_roles() {
-    systemctl daemon-reload
-    for each in $1; do
-        names=$(units_of "$each")
-        # shellcheck disable=SC2086  # several
-        systemctl --quiet enable $names 2>/dev/null || return 1
-        # A socket in use cannot be opened anew; and all together, lest one starts the service again.
-        # shellcheck disable=SC2086
-        [ "$sockets_changed" = 0 ] || systemctl stop $names
-        # Otherwise they stay open meanwhile: who comes during a restart waits, and is not refused.
-        for name in $names; do
-            case $name in *.socket) open_socket "$name" || return 1 ;; esac
-        done
-        systemctl restart "sluice-$each.service" || return 1
+# start_role ROLE: again, if it runs.
+start_role() {
+    touched="$touched $1"
+    names=$(units_of "$1")
+    # shellcheck disable=SC2086  # several
+    systemctl --quiet enable $names 2>/dev/null || return 1
+    # A socket in use cannot be opened anew; and all together, lest one starts the service again.
+    # shellcheck disable=SC2086
+    ! has "$sockets_changed" "$1" || systemctl stop $names
+    # Otherwise they stay open meanwhile: who comes during a restart waits, and is not refused.
+    for name in $names; do
+        case $name in *.socket) open_socket "$name" || return 1 ;; esac
     done
+    systemctl restart "sluice-$1.service"
 }
 
 open_socket() {
@@ -748,31 +955,34 @@ END
     esac
 }
 
-# becomes_well ROLE: within 30 seconds.
+# becomes_well ROLE: within 30 seconds, by a clock that nobody sets.
 becomes_well() {
-    tries=0
+    limit=$(($(uptime_seconds) + 30))
     until is_well "$1"; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 30 ] || return 1
+        [ "$(uptime_seconds)" -lt "$limit" ] || return 1
         sleep 1
     done
 }
 
-all_active() {
-    for unit in $roles; do systemctl --quiet is-active "sluice-$unit.service" || return 1; done
-}
+uptime_seconds() { cut -d . -f 1 /proc/uptime; }
 
+# What has changed, or does not run, is started; the other one is left alone.
 run_roles() {
-    if [ "$changed" = 0 ] && all_active; then
-        say "nothing has changed"
-    else
-        say "starting $(services)"
-        start_roles "$roles" || {
-            told_by "$roles"
+    starting=
+    for each in $roles; do
+        if has "$changed" "$each" || ! systemctl --quiet is-active "sluice-$each.service"; then
+            starting="$starting $each"
+        fi
+    done
+    systemctl daemon-reload
+    if [ -n "$starting" ]; then say "starting $(services "$starting")"; else say "nothing has changed"; fi
+    for each in $starting; do
+        start_role "$each" || {
+            told_by "$each"
             fail "it does not start; above is what it said"
         }
-    fi
-    for each in $roles; do
+    done
+    for each in ${starting:-$roles}; do
         becomes_well "$each" || not_well "$each"
     done
 }
@@ -780,21 +990,19 @@ run_roles() {
 not_well() {
     told_by "$1"
     [ "$1" = client ] || fail "the server does not answer on its control port; above is what it said"
-    case $well_before in
-        *client*) fail "the client was connected, and is not any more; above is what it said" ;;
-    esac
+    [ "$connected_before" = 0 ] || fail "the client was connected, and is not any more; above is what it said"
     note "the client is $(status_of client)"
     unconnected=1
 }
 
-services() { for unit in $roles; do printf '%s ' "sluice-$unit.service"; done; }
-status_of() { systemctl show --property StatusText --value "sluice-$1.service"; }
+services() { for unit in $1; do printf '%s ' "sluice-$unit.service"; done; }
+status_of() { systemctl show --property StatusText --value "sluice-$1.service" 2>/dev/null || :; }
 
+# What its units have said in this run; but not the same again and again.
 told_by() {
-    for name in $1; do
-        for unit in $(units_of "$name"); do
-            journalctl --quiet --no-pager --output cat --lines 8 --unit "$unit" >&2 2>/dev/null || :
-        done
+    for unit in $(units_of "$1"); do
+        { journalctl --quiet --no-pager --output cat --since "@$began" --unit "$unit" 2>/dev/null || :; } |
+            awk '!seen[$0]++' | tail -n 8 >&2
     done
 }
 
@@ -849,6 +1057,15 @@ import json, sys
 print(json.load(sys.stdin)["authority"]["fingerprint"].removeprefix("sha256:"))' 2>/dev/null || :
 }
 
+# word TEXT: as a shell reads it.
+word() {
+    if matches "$1" '[A-Za-z0-9_.,:/@%+=-]+'; then
+        printf '%s' "$1"
+    else
+        printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
+    fi
+}
+
 tell_server() {
     host=$(setting server auto-tls-san | cut -d , -f 1)
     host=${host:-ADDRESS}
@@ -856,11 +1073,11 @@ tell_server() {
     case $host in
         *:*) host="[$host]" ;;
     esac
-    line="--url wss://$host:$(setting server control-port) --token-file sluice-token"
+    line="--url $(word "wss://$host:$(setting server control-port)") --token-file sluice-token"
     if [ -n "$(setting server tls-cert)" ]; then
         :
     elif [ "$(setting server auto-tls)" != true ]; then
-        line="--url ws${line#--url wss}"
+        line="--url $(word "ws://$host:$(setting server control-port)") --token-file sluice-token"
     else
         pin=$(fingerprint_here)
         [ -n "$pin" ] || note "once it has run, \`sluice certificates\` shows the FINGERPRINT of its authority"
@@ -871,7 +1088,7 @@ tell_server() {
         *) line="$line --upstream http://127.0.0.1:3000" ;;
     esac
     case $source_given in
-        http*) line="$line --source $source_given${sha256:+ --source-sha256 $sha256}" ;;
+        http*) line="$line --source $(word "$source_given")${sha256:+ --source-sha256 $sha256}" ;;
     esac
     cat <<END
 On the machine with the services, fetch the token over SSH, and then install the client with an --upstream of yours:
@@ -892,7 +1109,7 @@ if_seen() {
 }
 
 tell_all() {
-    say "Sluice $(sluice version) is installed: $(services)"
+    say "Sluice $(sluice version) is installed: $(services "$roles")"
     for each in $roles; do
         [ "$no_start" = 0 ] || [ -n "$tree" ] || tell_by_hand "$each"
     done
@@ -910,22 +1127,25 @@ tell_all() {
             ;;
     esac
     [ -z "$token_file" ] || note "the token is in /etc/sluice/token now: $token_file can be deleted$(if_seen)"
+    [ ! -s "$etc/token" ] || [ "$(wc -c <"$etc/token")" -gt 16 ] ||
+        note "the token is short: who guesses it may connect as a client. install.sh update --token-file gives another"
 }
 
 tell_dry_run() {
+    [ -z "$missing" ] || say "would install Debian packages:$missing"
     say "would build a virtual environment in /opt/sluice/versions, from $source_given"
     say "would make the user sluice, /etc/sluice (750 root:sluice) and /var/lib/sluice (700 sluice:sluice)"
-    if [ -n "$token_file" ]; then
+    if [ "$new_token" = 1 ] && [ -n "$token_file" ]; then
         say "would copy $token_file to /etc/sluice/token (600 root:root)"
-    elif [ "$role" = server ] && [ ! -s "$etc/token" ]; then
+    elif [ "$new_token" = 1 ]; then
         say "would make a token in /etc/sluice/token (600 root:root)"
     fi
     for each in $roles; do
-        if [ "$each" != "$role" ] || { [ -e "$etc/$each.toml" ] && ! configured_by_flags; }; then
-            say "would keep /etc/sluice/$each.toml"
-        else
+        if is_written "$each"; then
             say "would write /etc/sluice/$each.toml (640 root:sluice):"
-            write_config | sed 's/^/     /' >&2
+            sed 's/^/     /' "$work/$each.toml" >&2
+        else
+            say "would keep /etc/sluice/$each.toml"
         fi
     done
     say "would link /opt/sluice/current to it, and /usr/local/bin/sluice, completions of shells"
@@ -933,6 +1153,11 @@ tell_dry_run() {
         say "would write /etc/systemd/system/sluice-$each.service and its sockets, as --generate systemd prints them"
         [ "$no_start" = 1 ] || say "would enable and start it, see whether it is well, and else undo this"
     done
+    if [ "$checked" = 1 ]; then
+        note "the configuration is good: Sluice $running has looked at it"
+    else
+        note "no Sluice is installed that could look at the configuration: that is done before anything is started"
+    fi
 }
 
 # ---- removal
@@ -940,63 +1165,88 @@ tell_dry_run() {
 remove() {
     gone=${role:-"server client"} left=
     for each in server client; do
-        case " $gone " in
-            *" $each "*) ;;
-            *) [ ! -e "$etc/$each.toml" ] || left=$each ;;
-        esac
+        has "$gone" "$each" || [ ! -e "$etc/$each.toml" ] || left=$each
     done
+    check_ours
     if [ "$dry_run" = 1 ]; then
         for each in $gone; do say "would stop and remove sluice-$each.service and its sockets"; done
         [ -n "$left" ] || say "would remove /opt/sluice and what it put into /usr/local"
         [ -n "$left" ] || [ "$keep_data" = 1 ] || say "would remove /etc/sluice, /var/lib/sluice, the user sluice"
         return
     fi
-    [ ! -d "$opt" ] || lock
-    for each in $gone; do
-        # shellcheck disable=SC2046  # several
-        drop_units $(units_of "$each")
-        [ "$keep_data" = 1 ] || rm -f -- "$etc/$each.toml" "$etc/$each.toml.old" "$etc/.$each.toml.new"
-        rm -f -- "$opt/installed/$each.config"
-    done
-    if [ "$systemd" = 1 ]; then
-        systemctl daemon-reload
-        systemctl reset-failed 'sluice-*' 2>/dev/null || :
+    if [ -d "$opt/installed" ]; then
+        lock
+        for each in $gone; do remove_role "$each"; done
     fi
     if [ -n "$left" ]; then
         say "removed; the $left stays"
         return
     fi
     remove_program
+    remove_data
     say "Sluice is removed"
 }
 
+# Only what this script has made is its to remove: its mark is /opt/sluice/installed, or what --keep-data has left.
+check_ours() {
+    if [ ! -d "$opt/installed" ] && [ ! -e "$etc/.kept" ]; then
+        others=
+        for each in /opt/sluice /etc/sluice /var/lib/sluice; do [ ! -e "$tree$each" ] || others="$others $each"; done
+        fail "this script has installed nothing here, so it removes nothing${others:+. Not of its making:$others}"
+    fi
+    [ -z "$role" ] || [ -z "$left" ] || [ -e "$etc/$role.toml" ] || [ -e "$units/sluice-$role.service" ] ||
+        fail "there is no $role here to be removed; the $left stays"
+}
+
+remove_role() {
+    names=$(units_of "$1")
+    # shellcheck disable=SC2086  # several
+    [ -z "$names" ] || drop_units "$1" $names
+    [ "$systemd" = 0 ] || systemctl daemon-reload
+    [ "$keep_data" = 1 ] || rm -f -- "$etc/$1.toml" "$etc/$1.toml.old" "$etc/$1.toml.old".[0-9]*
+    rm -f -- "$opt/installed/$1.config"
+    [ ! -e "$opt/installed/written" ] || sed -i "\\|^/etc/sluice/$1\\.toml\$|d" "$opt/installed/written"
+}
+
 remove_program() {
-    : >"$work/directories"
-    [ ! -e "$opt/installed/directories" ] || cp -- "$opt/installed/directories" "$work/directories"
-    if [ -s "$opt/installed/packages" ] && [ -z "$tree" ]; then
+    for file in directories written packages; do cat -- "$opt/installed/$file" >"$work/$file" 2>/dev/null || :; done
+    [ ! -e "$etc/.kept" ] || cat -- "$etc/.kept" >>"$work/directories"
+    [ -d "$opt/installed" ] || return 0
+    if [ -s "$work/packages" ] && [ -z "$tree" ]; then
         # shellcheck disable=SC2046
-        apt-mark auto $(cat "$opt/installed/packages") >/dev/null 2>&1 || :
+        apt-mark auto $(cat "$work/packages") >/dev/null 2>&1 || :
         note "packages that were installed for it, and which \`apt-get autoremove\` takes if nothing else wants them:"
-        note "$(paste -s -d ' ' "$opt/installed/packages")"
+        note "$(paste -s -d ' ' "$work/packages")"
     fi
     if [ -e "$opt/installed/files" ]; then
         while read -r file; do rm -f -- "$tree$file"; done <"$opt/installed/files"
     fi
     rm -rf -- "$opt"
+}
+
+remove_data() {
     if [ "$keep_data" = 1 ]; then
-        grep -vxE '/etc/sluice|/var/lib/(sluice|private)' "$work/directories" >"$work/all" || :
-        cp -- "$work/all" "$work/directories"
         note "kept: /etc/sluice, /var/lib/sluice, and the user sluice"
+        grep -xE '/etc/sluice|/var/lib/(sluice|private)' "$work/directories" >"$work/kept" || :
+        grep -vxF -f "$work/kept" "$work/directories" >"$work/all" || :
+        cp -- "$work/all" "$work/directories"
+        [ ! -d "$etc" ] || cp -- "$work/kept" "$etc/.kept"
     else
-        rm -rf -- "$etc" "$state" "$tree/var/lib/private/sluice"
-        ours='^sluice:.*:/var/lib/sluice:/usr/sbin/nologin$'
+        while read -r file; do rm -f -- "$tree$file"; done <"$work/written"
+        for each in /etc/sluice /var/lib/sluice; do
+            if grep -qxF "$each" "$work/directories"; then
+                rm -rf -- "$tree$each"
+                [ "$each" = /etc/sluice ] || rm -rf -- "$tree/var/lib/private/sluice"
+            elif [ -e "$tree$each" ]; then
+                note "left: $each, which was there before this script was"
+            fi
+        done
+        ours='^sluice:.*:Sluice tunnels:/var/lib/sluice:/usr/sbin/nologin$'
         if [ "$(id -u)" = 0 ] && grep -q "$ours" "$tree/etc/passwd" 2>/dev/null; then
             userdel ${tree:+--prefix "$tree"} sluice
         fi
     fi
-    sort -r -u "$work/directories" | while read -r each; do
-        rmdir -- "$tree$each" 2>/dev/null || :
-    done
+    sort -r -u "$work/directories" | while read -r each; do rmdir -- "$tree$each" 2>/dev/null || :; done
 }
 
 # ---- all of it
@@ -1004,18 +1254,26 @@ remove_program() {
 clean_up() {
     status=$?
     trap - EXIT
+    trap '' HUP INT TERM PIPE
     [ "$status" = 0 ] || [ "$undo" = 0 ] || undo_all || :
+    [ "$status" != 2 ] || unbuild || :
     [ -z "$unfinished" ] || rm -rf -- "$unfinished"
-    [ "$status" = 0 ] || rm -f -- "$etc"/.*.toml.new "$etc"/*.new
+    [ "$status" = 0 ] || rm -f -- "$etc"/*.new
     # What a first try made stays for the next one, and is known to --uninstall.
-    [ ! -d "$opt/installed" ] || record_directories
+    record_directories || :
     rm -rf -- "$work"
     exit "$status"
 }
 
-install_all() {
-    need_packages
-    roles='' roles_before=''
+# "Nothing was done": without what a look at the configuration took.
+unbuild() {
+    [ -z "$built" ] || rm -rf -- "$built"
+    [ -n "$roles_before" ] || [ -e "$opt/installed/packages" ] || [ -e "$opt/installed/files" ] ||
+        rm -rf -- "$opt/installed"
+    sort -r -u "$work/directories" | while read -r each; do rmdir -- "$tree$each" 2>/dev/null || :; done
+}
+
+find_roles() {
     for each in server client; do
         [ ! -e "$etc/$each.toml" ] || roles_before="$roles_before $each"
         if [ "$each" = "$role" ] || [ -e "$etc/$each.toml" ]; then roles="$roles $each"; fi
@@ -1023,25 +1281,36 @@ install_all() {
     [ -n "$roles" ] || wrong "update: nothing is installed here yet: install.sh server, or install.sh client"
     running=$(readlink "$opt/current") && running=${running##*/} || running=
     [ -z "$running" ] || [ -e "$opt/versions/$running/.complete" ] || running=
+}
+
+install_all() {
+    check_own_directory
+    find_roles
+    stage_all
+    find_python
     if [ "$dry_run" = 1 ]; then
+        program=$opt/versions/$running
+        [ -z "$running" ] || check_roles
         tell_dry_run
         return
     fi
-    [ ! -d "$opt/bin" ] || [ -h "$opt/bin" ] ||
-        fail "/opt/sluice was not made by this script: move it away (mv /opt/sluice /opt/sluice.old), and do this again"
+    install_packages
     bring_source
     name_version
-    for each in $roles; do choose_config "$each"; done
-    make_directory "$opt" 755
-    make_directory "$opt/installed" 755
+    [ ! -e "$program/.complete" ] || check_roles
+    make_own_directory
     lock
     build_program
+    [ "$checked" = 1 ] || check_roles
     make_user
     remember
     place_all
     undo=0
-    for each in "$opt"/versions/*; do # this one and the one before stay
-        case ${each##*/} in "${program##*/}" | "$running") ;; *) rm -rf -- "$each" ;; esac
+    for each in "$opt"/versions/*; do # this one and the one before stay, also when it is done twice
+        case ${each##*/} in
+            "${program##*/}" | "$running") ;;
+            *) if [ "$running" != "${program##*/}" ] || [ ! -e "$each/.complete" ]; then rm -rf -- "$each"; fi ;;
+        esac
     done
     tell_all
     [ "$unconnected" = 0 ] || fail "all is installed, but the client is not connected yet: it goes on trying"
@@ -1058,18 +1327,27 @@ place_all() {
     [ -e "$state" ] || [ -h "$state" ] || make_directory "$state" 700 sluice:sluice
     make_directory "$units" 755
     place_token
-    for each in $roles; do make_units "$each"; done
-    well_before=
-    if [ "$no_start" = 0 ]; then
-        for each in $roles_before; do ! is_well "$each" || well_before="$well_before $each"; done
-    fi
     place_files
     case $roles in *server*) make_authority ;; esac
     [ "$no_start" = 1 ] || run_roles
 }
 
+# A directory for what is only needed now: in memory where there is some, for it has secrets in it. It is locked for as
+# long as this lives: one that is not was left by a run that was killed.
+make_work() {
+    work=
+    [ ! -d /run ] || [ "$(id -u)" != 0 ] || work=$(mktemp -d /run/sluice-install.XXXXXX 2>/dev/null) || work=
+    work=${work:-$(mktemp -d)}
+    exec 8<"$work"
+    flock -n 8
+    for each in /run/sluice-install.*; do
+        [ ! -d "$each" ] || flock -n -- "$each" rm -rf -- "$each" 2>/dev/null || :
+    done
+}
+
 main() {
     unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+    for name in $(env | sed -n 's/^\(PIP_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
     umask 022
     parse "$@"
     check_arguments
@@ -1078,10 +1356,12 @@ main() {
     case $role in server) other=client ;; *) other=server ;; esac
     [ "$uninstall" = 1 ] || check_complete
     check_system
-    changed=0 sockets_changed=0 undo=0 unfinished='' built='' unconnected=0 running=''
-    work=$(mktemp -d)
+    roles='' roles_before='' running='' built='' unfinished='' kept_old=''
+    changed='' sockets_changed='' touched='' up_before='' undo=0 checked=0 unconnected=0 connected_before=0
+    began=$(date +%s)
+    make_work
     trap clean_up EXIT
-    trap 'exit 1' HUP INT TERM
+    trap 'exit 1' HUP INT TERM PIPE
     : >"$work/directories"
     : >"$work/extras"
     if [ "$uninstall" = 1 ]; then remove; else install_all; fi

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+
+from tests.sharing import (  # noqa: F401
+    pytest_collection_modifyitems,
+    pytest_runtest_protocol,
+    pytest_xdist_make_scheduler,
+)
+
+
+@pytest.fixture(autouse=True)
+def log_level_of_its_own() -> Iterator[None]:
+    """What a server that reads its configuration again in one test logs, must not show in the next."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="session")

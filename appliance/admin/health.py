@@ -26,6 +26,8 @@ SHOWN_NAMES = 3
 
 
 class Finding(NamedTuple):
+    """`hint` is read on the page and in terminals (`sluice status --watch`), so it says where a thing is."""
+
     level: str
     text: str
     hint: str
@@ -86,7 +88,11 @@ def _plane(state: ServerState) -> Iterator[Finding]:
 def _clients(state: ServerState) -> Iterator[Finding]:
     sessions = state.sessions()
     if not sessions:
-        yield Finding(WARNING, "No client is connected.", "Add one: Add a client has the command for it.")
+        yield Finding(
+            WARNING,
+            "No client is connected.",
+            "Start one where the services are. The admin page has the command: Add a client.",
+        )
     gone = [route.label for route in state.router.routes() if not route.members] if state.router is not None else []
     if gone and sessions:
         names = _some(gone)
@@ -125,7 +131,7 @@ def _traffic(rates: Rates) -> Iterator[Finding]:
     if requests >= FEW_REQUESTS and errors >= WARNING_SHARE * requests:
         level = ERROR if errors >= ERROR_SHARE * requests else WARNING
         text = f"{errors:.0f} of {requests:.0f} requests in the last minute failed (status 5xx)."
-        yield Finding(level, text, "Names and ports shows which; the inspector shows what went wrong.")
+        yield Finding(level, text, "The admin page shows which (Names and ports), and its inspector what went wrong.")
     if denied >= DENIED:
         text = f"{denied} requests to the control plane in the last minute had a wrong token or none."
         yield Finding(WARNING, text, "Somebody guesses, or a client has an old token. --allow-ips keeps strangers out.")
@@ -138,7 +144,9 @@ def _program(state: ServerState) -> Iterator[Finding]:
     inspected = state.inspector.names() if state.inspector is not None else {}
     if inspected:
         names = "all names" if "*" in inspected else _some(list(inspected))
-        yield Finding(INFO, f"Requests of {names} are being recorded.", "Switch it off under Requests when done.")
+        yield Finding(
+            INFO, f"Requests of {names} are being recorded.", "Switch it off when done: the admin page, Requests."
+        )
 
 
 def _some(names: list[str]) -> str:

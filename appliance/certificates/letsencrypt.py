@@ -1,6 +1,6 @@
 """From the options --letsencrypt-* to what orders and renews certificates."""
 
-import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +16,14 @@ from appliance.config.options import ConfigError
 _STANDARD_PORTS = {HTTP_01: 80, TLS_ALPN_01: 443}
 
 
-def check_installed() -> None:
-    """Raises ConfigError where the extra is missing."""
+def check_installed(load: bool = True) -> None:
+    """Raises ConfigError where the extra is missing. `load`: not before gevent has patched `ssl`, which they import."""
     for package in ("acme", "josepy", "requests"):
         try:
-            importlib.import_module(package)
+            if load:
+                importlib.import_module(package)
+            elif importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(name=package)
         except ImportError as error:
             raise ConfigError(
                 f"--letsencrypt-domain needs the Python package {(error.name or package)!r}, which is not installed: "

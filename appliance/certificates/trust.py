@@ -85,6 +85,11 @@ class Trust:
                 self._fresh = mark, before
         return certificate
 
+    @property
+    def stranger(self) -> str | None:
+        """The mark that is to be remembered of what `decide` was told of, where nothing but its own word is for it."""
+        return self._fresh[0] if self._fresh is not None and self._fresh[0] != PUBLIC else None
+
     def remember(self) -> None:
         """The server has proved to be what was decided on: keep that. Raises Distrusted."""
         if self._fresh is None:

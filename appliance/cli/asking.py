@@ -16,6 +16,7 @@ from typing import NamedTuple
 import click
 
 from appliance.certificates.trust import CA_PATH, Distrusted, Trust
+from appliance.cli.proxied import ProxyFailed, ThroughProxy
 from appliance.cli.terminal import doing
 from appliance.config.trust import TrustOptions
 from appliance.wire.address import ServerUrl
@@ -24,17 +25,31 @@ WAIT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # for all of an answer, however it drips
 MAX_ANSWER_BYTES = 16 << 20
 MOST_SAID = 500  # letters of a refusal
+CONTROL_PLANE = "--url must name the control plane of a server: its port is 8123 unless changed"
 FOR_CLIENTS = "this token lets a client connect"  # how servers begin to refuse a client's token
 
 
 class StatusError(click.ClickException):
-    """The server cannot be reached, or is none."""
+    """The server cannot be reached, or is none. `what` has happened, and the `fix`, if one is known."""
 
     exit_code = 1
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(f"{what}; {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
 
 
 class Silent(StatusError):
     """It has let its time pass."""
+
+
+class Untrusted(StatusError):
+    """It is not the server that it should be. What happened says also what to do."""
+
+
+class ProxyRefused(StatusError):
+    """Nothing is known of the server: the proxy on the way does not lead there."""
 
 
 class TokenRefused(StatusError):
@@ -87,16 +102,21 @@ class Asking:
     """Asks a control plane that is trusted as a client trusts it, through a proxy where a client would. Raises
     StatusError.
 
-    `keep`: the connection, for the next request, until `close`. `wait_seconds`: for each step. `handshake`: what TLS
-    has shown of the last one.
+    `keep`: the connection, for the next request, until `close`. `wait_seconds`: for each step. `looks`: it only looks,
+    and remembers no server; `stranger` is then what a client would remember of one that nothing vouches for, and such
+    a server must not get the token. `handshake`: what TLS has shown of the last one.
     """
 
-    def __init__(self, url: ServerUrl, options: TrustOptions, keep: bool = False, wait_seconds: float = 0) -> None:
+    def __init__(
+        self, url: ServerUrl, options: TrustOptions, keep: bool = False, wait_seconds: float = 0, looks: bool = False
+    ) -> None:
         self._url = url
         self._trust = None if url.scheme == "ws" else Trust(options, url, os.environ, _note)
         self._keep = keep
+        self._looks = looks
         self._wait_seconds = wait_seconds or WAIT_SECONDS
         self._kept: http.client.HTTPConnection | None = None
+        self.stranger: str | None = None  # SHA-256 of its authority
         self.handshake: tuple[str, str] = "", ""  # the version of TLS, and until when the certificate is good
 
     def get(self, path: str, token: str | None) -> Answer:
@@ -119,9 +139,13 @@ class Asking:
                 return self._get(request, self._plain())
             try:
                 authorities = trust.decide(self._shown() if trust.asks else None)
-                return self._get(request, self._secure(trust.verifies, authorities), trust.remember)
+                self.stranger = trust.stranger if self._looks else None
+                if self.stranger is not None:
+                    request = request._replace(token=None)
+                before_token = None if self._looks else trust.remember
+                return self._get(request, self._secure(trust.verifies, authorities), before_token)
             except Distrusted as error:
-                raise StatusError(str(error)) from None
+                raise Untrusted(str(error)) from None
 
     def close(self) -> None:
         connection, self._kept = self._kept, None
@@ -137,11 +161,11 @@ class Asking:
             self._keep = keep
         code = answer.status
         if code not in (200, 404):
-            raise StatusError(f"{self._url} answers {code} to {CA_PATH}: --url must name the control plane of a server")
+            raise StatusError(f"{self._url} answers {code} to {CA_PATH}", CONTROL_PLANE)
         return answer.body.decode("latin-1") if code == 200 else None
 
     def _plain(self) -> http.client.HTTPConnection:
-        return self._by_proxy(http.client.HTTPConnection(self._url.host, self._url.port))
+        return self._way(None)
 
     def _secure(self, verified: bool, authorities: str | None = None) -> http.client.HTTPConnection:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -152,20 +176,26 @@ class Asking:
             context.load_default_certs()
         else:
             context.load_verify_locations(cadata=authorities)
-        return self._by_proxy(http.client.HTTPSConnection(self._url.host, self._url.port, context=context))
+        return self._way(context)
 
-    def _by_proxy(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
+    def _way(self, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+        host, port = self._url.host, self._url.port
         if any(name.lower() in ("https_proxy", "http_proxy", "all_proxy") for name in os.environ):
             from appliance.transport import proxy  # here, for it brings gevent along
 
             try:
                 setting = proxy.setting_for(self._url)
             except ConnectionError as error:
-                raise StatusError(str(error)) from None
-            if setting is not None and setting.hostname:
-                connection.set_tunnel(self._url.host, self._url.port, proxy.credentials(setting))
-                connection.host, connection.port = setting.hostname, setting.port or 80
-        return connection
+                raise ProxyRefused(str(error), "write HTTPS_PROXY=http://host:port") from None
+            if setting is not None:
+                if setting.scheme != "http" or not setting.hostname:
+                    shown = f"{setting.scheme}://{setting.hostname or ''}"
+                    raise ProxyRefused(f"the proxy {shown} cannot be used", "write HTTPS_PROXY=http://host:port")
+                place = (setting.hostname, setting.port or 80)
+                return ThroughProxy(place, proxy.credentials(setting), self._url, context)
+        if context is None:
+            return http.client.HTTPConnection(host, port)
+        return http.client.HTTPSConnection(host, port, context=context)
 
     def _get(
         self,
@@ -190,15 +220,18 @@ class Asking:
             if answer.status == 403:
                 if answer.said.startswith(FOR_CLIENTS):
                     raise TokenRefused(f"{self._url}: {answer.said}")
-                raise StatusError(f"{self._url} does not let this address in: see --allow-ips of the server")
+                raise StatusError(f"{self._url} does not let this address in", "see --allow-ips of the server")
             if self._keep and connection.sock is not None:
                 self._kept = connection
             return answer
         except Distrusted:
             raise
+        except ProxyFailed as error:
+            fix = f"check HTTPS_PROXY; NO_PROXY={self._url.host} goes there without it"
+            raise ProxyRefused(f"{self._url} cannot be reached: {error}", fix) from None
         except (OSError, http.client.HTTPException) as error:
             kind = Silent if isinstance(error, TimeoutError) else StatusError
-            raise kind(_explained(error, self._url, self._trust, self._wait_seconds)) from None
+            raise kind(*_explained(error, self._url, self._trust, self._wait_seconds)) from None
         finally:
             limit.cancel()
             if self._kept is not connection:
@@ -223,15 +256,18 @@ def _note(level: int, text: str) -> None:
 
 def _explained(
     error: OSError | http.client.HTTPException, url: ServerUrl, trust: Trust | None, wait_seconds: float
-) -> str:
+) -> tuple[str, str]:
+    """What has happened, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError) and trust is not None:
         advice = trust.advice(error.verify_code)
-        return f"the certificate of {url} cannot be trusted: {error.verify_message}; {advice}"
+        return f"the certificate of {url} cannot be trusted: {error.verify_message}", advice
     if isinstance(error, ssl.SSLError):
-        return f"{url} does not speak TLS: for a server with --auto-tls=false write ws://{url.authority}"
+        fix = f"--url must name the control port; for a server with --auto-tls=false write ws://{url.authority}"
+        return f"{url} does not speak TLS", fix
     if isinstance(error, TimeoutError):
-        return f"{url} does not answer within {wait_seconds:g} seconds: check --url and firewalls"
+        fix = "check --url, whether the server runs, and whether a firewall lets this port through"
+        return f"{url} does not answer within {wait_seconds:g} seconds", fix
     if isinstance(error, OSError) and not isinstance(error, ConnectionResetError):
-        return f"{url} cannot be reached: {error.strerror or error}; check --url and whether the server runs"
-    hint = f"; if it uses TLS, write wss://{url.authority}" if url.scheme == "ws" else ""
-    return f"{url} does not answer as a web server does{hint}"
+        return f"{url} cannot be reached: {error.strerror or error}", "check --url and whether the server runs"
+    hint = f"if it uses TLS, write wss://{url.authority}" if url.scheme == "ws" else CONTROL_PLANE
+    return f"{url} does not answer as a web server does", hint

@@ -10,7 +10,7 @@ from appliance.cli import given, looking, tables
 from appliance.cli.flags import ConfigCommand
 from appliance.cli.kinds import CONFIGS, config_class
 from appliance.config.control_plane import ControlPlaneOptions
-from appliance.config.file import open_document
+from appliance.config.document import open_document
 from appliance.config.options import ConfigError, Option, options_of
 from appliance.config.origin import DEFAULT, FILE
 
@@ -19,10 +19,14 @@ _UNSEEN = ("config", "generate", "generate_name")
 
 def check(path: str, as_json: bool = False) -> None:
     """Say what the file runs. Raises ConfigError for what would keep it from running, here and now."""
-    words, config = configured(path)
-    tokenless = config.token is None and config.token_file is None and config.token_env is None
-    with config.origin.locating():
-        look(dataclasses.replace(config, token="a-flag-s") if tokenless else config)
+    try:
+        words, config = configured(path)
+        tokenless = config.token is None and config.token_file is None and config.token_env is None
+        with config.origin.locating():
+            look(dataclasses.replace(config, token="a-flag-s") if tokenless else config)
+    except ConfigError as error:
+        error.file = error.file or path  # in any case it is this one that does not run
+        raise
     if as_json:
         settings = {key: value for key, value, _ in _rows(config, only_given=True)}
         click.echo(json.dumps({"file": path, "command": words, "settings": settings, "token": not tokenless}, indent=2))
@@ -58,16 +62,16 @@ def configured(path: str) -> tuple[str, Any]:
     document = open_document(path)
     words = document.command or ("client" if "url" in document.keys else "server")
     if words not in CONFIGS:
-        raise ConfigError(f"{document.place('command')}: there is no `sluice {words}`: one of {', '.join(CONFIGS)}")
+        raise document.error("command", f"there is no `sluice {words}`: one of {', '.join(CONFIGS)}")
     command = ConfigCommand(name=words, config_class=config_class(CONFIGS[words]))
     try:
         with command.make_context(words, ["--config", path]) as ctx:
             return words, given.config_of(ctx, command.config_class)
     except click.MissingParameter as error:
         name = (error.param.name or "").replace("_", "-") if error.param is not None else ""
-        raise ConfigError(f"{path}: {name} is missing") from None
+        raise ConfigError(f"{path}: {name} is missing", file=path, key=name) from None
     except click.UsageError as error:
-        raise ConfigError(f"{path}: {error.format_message()}") from None
+        raise ConfigError(f"{path}: {error.format_message()}", file=path) from None
 
 
 def _rows(config: Any, only_given: bool = False) -> list[tuple[str, str, str]]:
@@ -77,7 +81,7 @@ def _rows(config: Any, only_given: bool = False) -> list[tuple[str, str, str]]:
         source = config.origin.sources.get(field.name, DEFAULT)
         if field.name in _UNSEEN or described.hidden or (only_given and source == DEFAULT):
             continue
-        place = config.origin.place(field.name) if source == FILE else source
+        place = config.origin.place(field.name, "") if source == FILE else source
         rows.append((field.name.replace("_", "-"), _shown(getattr(config, field.name), described), place))
     return rows
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance.cli import program
+from appliance.cli.examples import Group
 from appliance.cli.flags import ConfigCommand
 from appliance.config.build import full_version
 
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(invoke_without_command=True, context_settings=CONTEXT)
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    context_settings=CONTEXT,
+    examples=[
+        "sluice http server --token-file token --auto-tls-san 203.0.113.7",
+        "sluice http client --url wss://203.0.113.7:8123 --token-file token --upstream http://127.0.0.1:3000",
+        "sluice doctor --url wss://203.0.113.7:8123 --token-file token",
+    ],
+)
 @click.version_option(full_version(), message="%(version)s")
 @click.pass_context
 def sluice(ctx: click.Context) -> None:
@@ -33,7 +43,13 @@ def sluice(ctx: click.Context) -> None:
     _help_unless_called(ctx)
 
 
-@sluice.group(invoke_without_command=True)
+@sluice.group(
+    invoke_without_command=True,
+    examples=[
+        "sluice http server --token-file token --auto-tls-san 203.0.113.7",
+        "sluice http client --url wss://203.0.113.7:8123 --token-file token --upstream http://127.0.0.1:3000",
+    ],
+)
 @click.pass_context
 def http(ctx: click.Context) -> None:
     """Tunnels for HTTP services."""
@@ -45,7 +61,7 @@ def http(ctx: click.Context) -> None:
     cls=ConfigCommand,
     config_class="http_server.HttpServerConfig",
     examples=[
-        "head -c 32 /dev/urandom | base64 > token",
+        "(umask 077; head -c 32 /dev/urandom | base64 > token)",
         "sluice http server --token-file token --auto-tls-san 203.0.113.7",
         "sluice http server --token-file token --letsencrypt-domain app.example.com",
         "sluice http server --token-file token --port 80 --data-addr 127.0.0.1",
@@ -81,7 +97,13 @@ def http_client(config: "HttpClientConfig") -> None:
     run_client(config)
 
 
-@sluice.group(invoke_without_command=True)
+@sluice.group(
+    invoke_without_command=True,
+    examples=[
+        "sluice tcp server --token-file token --auto-tls-san 203.0.113.7",
+        "sluice tcp client --url wss://203.0.113.7:8123 --token-file token --upstream 2222=127.0.0.1:22",
+    ],
+)
 @click.pass_context
 def tcp(ctx: click.Context) -> None:
     """Tunnels for everything else: SSH, databases, servers with TLS of their own."""
@@ -247,7 +269,14 @@ def trust(config: "KnownConfig") -> None:
     run_trust(config)
 
 
-@sluice.group(invoke_without_command=True)
+@sluice.group(
+    invoke_without_command=True,
+    examples=[
+        "(umask 077; sluice tokens add pi --token-file token > pi.token)",
+        "sluice tokens list --token-file token",
+        "sluice tokens remove pi --token-file token",
+    ],
+)
 @click.pass_context
 def tokens(ctx: click.Context) -> None:
     """Tokens of their own for clients: each opens what it is made for, and can be revoked by itself."""
@@ -302,14 +331,21 @@ def tokens_remove(config: "NamedTokenConfig") -> None:
     remove_token(config)
 
 
-@sluice.group("config", invoke_without_command=True)
+@sluice.group(
+    "config",
+    invoke_without_command=True,
+    examples=["sluice config check /etc/sluice/server.toml", "sluice config show /etc/sluice/server.toml"],
+)
 @click.pass_context
 def config_files(ctx: click.Context) -> None:
     """Look at configuration files, as --config reads them."""
     _help_unless_called(ctx)
 
 
-@config_files.command("check")
+@config_files.command(
+    "check",
+    examples=["sluice config check /etc/sluice/server.toml", "sluice config check --json /etc/sluice/client.toml"],
+)
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def config_check(file: str, as_json: bool) -> None:
@@ -322,7 +358,10 @@ def config_check(file: str, as_json: bool) -> None:
     check(file, as_json)
 
 
-@config_files.command("show")
+@config_files.command(
+    "show",
+    examples=["sluice config show /etc/sluice/server.toml", "sluice config show --json /etc/sluice/server.toml"],
+)
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def config_show(file: str, as_json: bool) -> None:

@@ -48,7 +48,10 @@ class Zsh(ZshComplete):
 
 
 class Fish(FishComplete):
-    """fish, too, and knows no file names behind an equals sign."""
+    """fish, too, and knows no file names behind an equals sign. Descriptions have commas."""
+
+    def source(self) -> str:
+        return super().source().replace('string split ","', 'string split --max 1 ","')
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         items = super().get_completions(args, incomplete)

@@ -2,13 +2,13 @@
 
 import dataclasses
 import typing
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.cli import given, kinds
+from appliance.cli.examples import WithExamples
 from appliance.config.options import ConfigError, Option, flag, options_of, parse_boolean, parse_duration
 from appliance.config.origin import Origin
 from appliance.config.shared import GROUPS, HELP, LicenceOptions
@@ -20,17 +20,16 @@ _ARGUMENTS = "sluice.arguments"
 _PATHS = {"FILE": "file", "DIR": "dir", "DIRECTORY": "dir"}  # what shells complete, by the metavar
 
 
-class ConfigCommand(click.Command):
+class ConfigCommand(WithExamples):
     """A command whose flags are the options of ``config_class``; its function is called with the config.
 
     A class that is named, as in `kinds`, is imported when the command is run or asked for its help: of all commands,
     few are.
     """
 
-    def __init__(self, *, config_class: type | str, examples: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(self, *, config_class: type | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._wanted = config_class
-        self.examples = examples
 
     @cached_property
     def config_class(self) -> type:
@@ -43,7 +42,13 @@ class ConfigCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = tuple(args)
-        return super().parse_args(ctx, self._split_short(ctx, args))
+        try:
+            return super().parse_args(ctx, self._split_short(ctx, args))
+        except click.NoSuchOption as error:
+            from difflib import get_close_matches  # here, for few flags are wrong
+
+            close = get_close_matches(error.option_name, self._taught(ctx))
+            raise click.NoSuchOption(error.option_name, possibilities=close, ctx=error.ctx) from None
 
     def _split_short(self, ctx: click.Context, args: list[str]) -> list[str]:
         """``-p=8000``, which Go's flags allow, as ``-p 8000``: click would take "=8000" for the value."""
@@ -78,6 +83,12 @@ class ConfigCommand(click.Command):
         except click.UsageError as error:
             raise ConfigError(error.format_message().rstrip(".")) from None
 
+    def _taught(self, ctx: click.Context) -> list[str]:
+        """The flags that help shows."""
+        shown = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and not param.hidden]
+        old = {name for param in shown if isinstance(param, Flag) for name in param.described.aliases}
+        return [name for param in shown for name in param.opts if name.startswith("--") and name not in old]
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Old names of flags work, and nobody is to learn them."""
         old = {name for param in self.get_params(ctx) if isinstance(param, Flag) for name in param.described.aliases}
@@ -93,12 +104,6 @@ class ConfigCommand(click.Command):
             if records:
                 with formatter.section(name):
                     formatter.write_dl(records)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.examples:
-            with formatter.section("Examples"):
-                for example in self.examples:
-                    formatter.write(f"  {example}\n")
 
 
 class Flag(click.Option):
@@ -128,6 +133,11 @@ class Flag(click.Option):
         super().__init__([field.name, *names], **behaviour)
         self.described = described
         self.field_default = field.default
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """A variable stands in for a flag that is given nowhere: what a file says was meant for this program, and a
+        variable like $PORT is there for many."""
+        return None if self.name in (ctx.default_map or {}) else super().resolve_envvar_value(ctx)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         if self.hidden:

@@ -29,7 +29,8 @@ def read_file(ctx: click.Context, param: click.Parameter, path: str | None) -> s
     ctx.meta.pop(_SETTINGS, None)
     if path is None or ctx.resilient_parsing:
         return path
-    from appliance.config.file import open_document, read_settings  # here, for what reads TOML costs memory
+    from appliance.config.document import open_document  # here, for what reads TOML costs memory
+    from appliance.config.file import read_settings
 
     wanted_class = ctx.command.config_class  # type: ignore[attr-defined]
     called = spoken(wanted_class)
@@ -38,9 +39,7 @@ def read_file(ctx: click.Context, param: click.Parameter, path: str | None) -> s
     document = open_document(path)
     wanted = document.command
     if wanted and wanted != called:
-        raise ConfigError(
-            f"{document.place('command')}: this file is for `sluice {wanted}`, and this is `sluice {called}`"
-        )
+        raise document.error("command", f"this file is for `sluice {wanted}`, and this is `sluice {called}`")
     settings = ctx.meta[_SETTINGS] = read_settings(document, wanted_class, map(config_class, CONFIGS.values()))
     ctx.default_map = dict(settings.values)
     return path

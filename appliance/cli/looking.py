@@ -23,7 +23,7 @@ def look_at_server(config: ControlPlaneOptions) -> str:
     if isinstance(config, DataTlsOptions) and config.letsencrypt_domain:
         from appliance.certificates.letsencrypt import check_installed
 
-        check_installed()
+        check_installed(load=False)
     token = load_token(config, os.environ)
     if config.auto_tls and config.auto_tls_san:
         from appliance.certificates.authority import check_names

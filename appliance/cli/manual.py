@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from appliance.cli.examples import WithExamples
 from appliance.cli.flags import ConfigCommand, Flag
 from appliance.config.build import VERSION
 from appliance.config.shared import GROUPS, HELP
@@ -89,7 +90,7 @@ def _options(ctx: click.Context, command: click.Command) -> Iterator[str]:
 
 
 def _examples(command: click.Command) -> Iterator[str]:
-    if not isinstance(command, ConfigCommand) or not command.examples:
+    if not isinstance(command, WithExamples) or not command.examples:
         return
     yield ".SH EXAMPLES"
     yield ".nf"

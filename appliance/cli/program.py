@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from appliance.cli.examples import WithExamples
 from appliance.config.build import VERSION, full_version, sha
 from appliance.config.options import ConfigError
 
@@ -13,7 +14,7 @@ from appliance.config.options import ConfigError
 LIBRARIES = ("gevent", "cryptography", "flask", "websockets", "click")
 
 
-@click.command()
+@click.command(cls=WithExamples, examples=["sluice version --details", "sluice version --json"])
 @click.option("--details", is_flag=True, help="Also say what it runs on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, details too.")
 def version(details: bool, as_json: bool) -> None:
@@ -63,12 +64,15 @@ def _version_of(name: str) -> str:
         return ""
 
 
-@click.command()
+@click.command(
+    cls=WithExamples,
+    examples=["source <(sluice completion bash)", "sluice completion fish > ~/.config/fish/completions/sluice.fish"],
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell.
 
-    In bash, for this session: source <(sluice completion bash)
+    In bash it is good for the session that reads it; the examples are of bash, and of fish for good.
     """
     from appliance.cli.completing import script
     from appliance.cli.terminal import COMPLETING
@@ -76,8 +80,21 @@ def completion(shell: str) -> None:
     click.echo(script(shell, click.get_current_context().find_root().command, COMPLETING))
 
 
-@click.command("man", hidden=True)
-@click.argument("command", nargs=-1)
+def _commands_below(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """What may follow the words that are there."""
+    command: click.Command | None = ctx.find_root().command
+    for word in ctx.params.get("command") or ():
+        command = command.commands.get(word) if isinstance(command, click.Group) else None
+    below = command.commands.items() if isinstance(command, click.Group) else ()
+    return [name for name, found in below if name.startswith(incomplete) and not found.hidden]
+
+
+@click.command(
+    "man",
+    cls=WithExamples,
+    examples=["sluice man http server | man -l -", "sluice man --directory /usr/local/share/man/man1"],
+)
+@click.argument("command", nargs=-1, shell_complete=_commands_below)
 @click.option(
     "--directory",
     metavar="DIRECTORY",
@@ -85,10 +102,7 @@ def completion(shell: str) -> None:
     help="Write a page for every command into this directory.",
 )
 def man(command: tuple[str, ...], directory: str | None) -> None:
-    """Print the source of a command's manual page, or write all of them.
-
-    To read one: sluice man http server | man -l -
-    """
+    """Print the source of a command's manual page, or write all of them."""
     from pathlib import Path
 
     from appliance.cli.manual import page, walk

@@ -39,13 +39,33 @@ def headed(text: str) -> str:
     return "\n".join(lines)
 
 
+def interruptible() -> None:
+    """Ctrl-C while gevent waits ends the wait as it ends any other: without a report of its own."""
+    import gevent
+
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)
+
+
+_saying = threading.Lock()  # held by whoever says what it does: there is one line for it
+
+
 @contextlib.contextmanager
 def doing(what: str) -> Iterator[None]:
-    """On a terminal, say what is done within, if that takes its time, and take that back at the end."""
-    stream = sys.stderr
-    if not is_clever(stream):
+    """On a terminal, say what is done within, if that takes its time, and take that back at the end. Within
+    another one, say nothing."""
+    if not is_clever(sys.stderr) or not _saying.acquire(blocking=False):
         yield
         return
+    try:
+        with _said_late(what, sys.stderr):
+            yield
+    finally:
+        _saying.release()
+
+
+@contextlib.contextmanager
+def _said_late(what: str, stream: TextIO) -> Iterator[None]:
     said = threading.Event()
     ended = threading.Lock()
 

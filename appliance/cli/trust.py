@@ -10,7 +10,7 @@ from appliance.certificates.known_servers import PUBLIC, Damaged, KnownServers, 
 from appliance.certificates.trust import Distrusted, fingerprint_of, one_certificate
 from appliance.cli.addresses import server_url
 from appliance.cli.tables import table
-from appliance.cli.terminal import BOLD, doing, paint
+from appliance.cli.terminal import BOLD, doing, interruptible, paint
 from appliance.config.known import KnownConfig
 from appliance.wire.address import ServerUrl
 
@@ -19,6 +19,11 @@ class TrustError(click.ClickException):
     """The server is not what it should be, or cannot be asked, or nothing can be kept."""
 
     exit_code = 1
+
+    def __init__(self, message: str, told: bool = False) -> None:
+        """`told`: the JSON that has been printed says it, too."""
+        super().__init__(message)
+        self.told = told
 
 
 def trust(config: KnownConfig) -> None:
@@ -49,7 +54,7 @@ def _show(known: KnownServers, as_json: bool) -> None:
             click.echo(line if number else paint(line, BOLD))
     if damaged:
         lines = f"line{'s' if len(damaged) > 1 else ''} {', '.join(map(str, damaged))}"
-        raise Damaged(f"not understood in {known.path}: {lines}; correct or delete that")
+        raise TrustError(f"not understood in {known.path}: {lines}; correct or delete that", told=as_json)
 
 
 def _forget(known: KnownServers, url: ServerUrl, as_json: bool) -> None:
@@ -120,6 +125,7 @@ def _mark_of(url: ServerUrl) -> str:
     from appliance.transport.dial import Refused, connect, fetch_ca
     from appliance.transport.tls import client_context
 
+    interruptible()
     try:
         try:
             shown = fetch_ca(url)

@@ -192,6 +192,11 @@ class Agent:
                 return f"{self._url.authority} refuses the token: check --token-file"
             if error.status == 503:
                 return f"{self._url.authority}: {error}"
+            if error.status == 404:
+                return (
+                    f"{self._url.authority}: {error}; no control plane answers there for the host "
+                    f"{self._url.host_field}: check --url, and where a proxy in front leads that name"
+                )
             return f"{self._url.authority} refuses this client: {error}"
         except OSError as error:
             return f"no connection to {self._url.authority}: {error.strerror or error}"

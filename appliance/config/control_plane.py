@@ -11,6 +11,7 @@ from appliance.config.shared import (
     GRACE,
     LIMITS,
     LISTENING,
+    MAKE_TOKEN,
     PORT,
     PROXIES,
     PROXY_PROTOCOL,
@@ -27,9 +28,7 @@ class ControlPlaneOptions(TokenOptions, LogOptions, ConfigFileOptions, GenerateO
     """``mode``: what visitors may speak, as ``/status`` says it. A server's config fills it in."""
 
     mode: ClassVar[str] = ""
-    no_token_advice: ClassVar[str] = (
-        "make one with `head -c 32 /dev/urandom | base64 > token`, then start with --token-file token"
-    )
+    no_token_advice: ClassVar[str] = f"make one with `{MAKE_TOKEN}`, then start with --token-file token"
 
     data_addr: str = option(
         "",

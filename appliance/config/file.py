@@ -1,50 +1,17 @@
 """Configuration files: TOML whose keys are flags. What is wrong in one is told with its line."""
 
 import os
-import re
-import stat
-import sys
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.config.options import ConfigError, Option, options_of, parse_duration
+from appliance.config.document import COMMAND, Document
+from appliance.config.options import Option, options_of, parse_duration
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MAX_BYTES = 1 << 20
-COMMAND = "command"  # the key that says what the file is for
 # Flags that mean something to one start of the program alone.
 _NOT_IN_FILES = ("config", "generate", "generate_name")
 _PATHS = ("FILE", "DIR", "DIRECTORY")
-_WHERE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_KEY = re.compile(r"""\s*\[*\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*[=.\]]""")
-
-
-@dataclass(frozen=True)
-class Document:
-    """A file that is TOML. `readable`: others than its owner and group may read it."""
-
-    path: str
-    text: str
-    keys: Mapping[str, Any]
-    readable: bool
-
-    @property
-    def command(self) -> str:
-        """What the file says it is for, like "http server"; "" where it says nothing."""
-        command = self.keys.get(COMMAND, "")
-        if not isinstance(command, str):
-            raise ConfigError(f'{self.place(COMMAND)}: command is text, like {COMMAND} = "http server"')
-        return " ".join(command.split())
-
-    def place(self, key: str) -> str:
-        """Where a key is: "/etc/sluice/server.toml:3"."""
-        return f"{self.path}:{line_of(self.text, key)}"
 
 
 @dataclass(frozen=True)
@@ -55,62 +22,10 @@ class Settings:
     values: Mapping[str, Any]
     keys: Mapping[str, str]
 
-    def place(self, field_name: str) -> str:
-        return self.document.place(self.keys[field_name])
-
-
-def open_document(path: str) -> Document:
-    """Raises ConfigError."""
-    try:
-        with open(path, "rb") as file:
-            readable = bool(os.fstat(file.fileno()).st_mode & stat.S_IROTH)
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--config {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"--config {path} is larger than {MAX_BYTES >> 20} MiB: this is no configuration file")
-    try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: this is not UTF-8 text") from None
-    try:
-        keys = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(_not_toml(path, text, str(error))) from None
-    return Document(path, text, keys, readable)
-
-
-def _not_toml(path: str, text: str, reason: str) -> str:
-    found = _WHERE.search(reason)
-    lines = text.count("\n") + (not text.endswith("\n"))
-    line = int(found[1]) if found is not None and found[1] else lines
-    reason = _WHERE.sub("", reason)
-    return f'{path}:{line}: {reason[:1].lower()}{reason[1:]} (text belongs in quotes: key = "text")'
-
-
-def line_of(text: str, key: str) -> int:
-    """The line on which a key of a TOML document begins; 1 where it is not found."""
-    lines = text.split("\n")
-    found = [number for number, line in enumerate(lines) if key in _names(line)]
-    for number in found:
-        # Within a text of several lines, anything may look like a key: then what is before is no document.
-        if len(found) == 1 or _is_whole("\n".join(lines[:number])):
-            return number + 1
-    return 1
-
-
-def _names(line: str) -> tuple[str, ...]:
-    found = _KEY.match(line)
-    return found.groups() if found is not None else ()
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
+    def place(self, field_name: str, message: str = "") -> str:
+        """Where it is; of a list, that piece of it which the message speaks of."""
+        key = self.keys[field_name]
+        return self.document.place(key, _spoken_of(self.document.keys[key], message))
 
 
 def read_settings(document: Document, config_class: type, others: Iterable[type] = ()) -> Settings:
@@ -125,15 +40,15 @@ def read_settings(document: Document, config_class: type, others: Iterable[type]
         name = _known(document, key, fields, others)
         described = fields[key.replace("_", "-")][1]
         if name in keys:
-            raise ConfigError(f"{document.place(key)}: {key} is there twice, the other one is {keys[name]}")
+            raise document.error(key, f"{key} is there twice, the other one is {keys[name]}")
         if described.secret and document.readable:
-            raise ConfigError(
-                f"{document.place(key)}: {key} is a secret, and everybody may read this file: chmod o= {document.path}"
-            )
+            text = f"{key} is a secret, and everybody may read this file: chmod o= {document.path}"
+            raise document.error(key, text)
         try:
             values[name] = _value(given, types[name], described, os.path.dirname(os.path.abspath(document.path)))
         except ValueError as error:
-            raise ConfigError(f"{document.place(key)}: {key} = {_shown(given, described)}: {error}") from None
+            text = f"{key} = {_shown(given, described)}: {error}"
+            raise document.error(key, text, _spoken_of(given, str(error))) from None
         keys[name] = key
     return Settings(document, values, keys)
 
@@ -153,20 +68,19 @@ def _known(document: Document, key: str, fields: Mapping[str, tuple[str, Option]
     spelled = key.replace("_", "-")
     if spelled in fields and fields[spelled][0] not in _NOT_IN_FILES:
         return fields[spelled][0]
-    place = document.place(key)
     if spelled in fields:
-        raise ConfigError(f"{place}: {key} is for the command line, and means nothing in a file: leave it out")
+        raise document.error(key, f"{key} is for the command line, and means nothing in a file: leave it out")
     if any(spelled in _fields(other) for other in others):
-        raise ConfigError(f"{place}: {key} is a key of other commands: this one has no --{spelled}")
+        raise document.error(key, f"{key} is a key of other commands: this one has no --{spelled}")
     shown = [name for name, (_, described) in fields.items() if not described.hidden]
     import difflib  # here, for few files are wrong
 
     close = difflib.get_close_matches(spelled, shown, 1, 0.6)
     if close:
-        raise ConfigError(f"{place}: unknown key {key}: do you mean {close[0]}?")
+        raise document.error(key, f"unknown key {key}: do you mean {close[0]}?")
     if isinstance(document.keys[key], dict):
-        raise ConfigError(f"{place}: [{key}] begins a table, and there are none here: write all keys without one")
-    raise ConfigError(f"{place}: unknown key {key}: keys are the flags that --help shows")
+        raise document.error(key, f"[{key}] begins a table, and there are none here: write all keys without one")
+    raise document.error(key, f"unknown key {key}: keys are the flags that --help shows")
 
 
 def _value(given: Any, wanted: Any, described: Option, here: str) -> Any:
@@ -175,7 +89,7 @@ def _value(given: Any, wanted: Any, described: Option, here: str) -> Any:
         raise ValueError("a value is wanted here, not a table")
     if typing.get_origin(wanted) is tuple:
         pieces = given if isinstance(given, list) else [given]
-        return tuple(_path(_piece(piece), described, here) for piece in pieces)
+        return tuple(_path(_piece(piece, isinstance(given, list)), described, here) for piece in pieces)
     if isinstance(given, list):
         raise ValueError("one value is wanted here, not several")
     if wanted is bool:
@@ -209,14 +123,15 @@ def _seconds(given: Any, never: bool) -> float:
             return parse_duration(given)
         except ValueError:
             raise ValueError('a duration is wanted, like "30s", "2m" or "1m30s"') from None
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    if isinstance(given, bool) or not isinstance(given, int | float) or given != given:  # the last is nan
         raise ValueError('a duration is wanted, like "30s" or 30')
     return float(given)
 
 
-def _piece(piece: Any) -> str:
+def _piece(piece: Any, several: bool) -> str:
     if isinstance(piece, bool) or not isinstance(piece, str | int):
-        raise ValueError('a list is wanted, like ["one", "another"]')
+        within = f"{_shown_piece(piece)} cannot be in it: " if several else ""
+        raise ValueError(f'{within}a list of texts is wanted, like ["one", "another"]')
     return str(piece)
 
 
@@ -232,5 +147,24 @@ def _shown(given: Any, described: Option) -> str:
         return "(a secret)"
     if isinstance(given, dict):
         return "{...}"
-    text = str(given).lower() if isinstance(given, bool) else repr(given)
+    text = _shown_piece(given)
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _shown_piece(given: Any) -> str:
+    """As it may be written in TOML, or nearly so."""
+    if isinstance(given, list):
+        return f"[{', '.join(map(_shown_piece, given))}]"
+    if isinstance(given, bool):
+        return str(given).lower()
+    return str(given.isoformat()) if hasattr(given, "isoformat") else repr(given)
+
+
+def _spoken_of(given: Any, message: str) -> str:
+    """The text of that piece of a list which a message quotes; empty where it does none."""
+    pieces = map(_quoted, given) if isinstance(given, list) else ()
+    return max((piece for piece in pieces if piece and piece in message), key=len, default="")
+
+
+def _quoted(piece: Any) -> str:
+    return piece if isinstance(piece, str) else _shown_piece(piece).strip("[]")

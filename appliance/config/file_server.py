@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.config.options import check_ranges, listen_host, option
+from appliance.config.options import check_networks, check_ranges, listen_host, option
 from appliance.config.shared import ACCESS, FILES, LISTENING, LicenceOptions, LogOptions, TokenOptions
 
 
@@ -41,6 +41,15 @@ class FileServerConfig(TokenOptions, LogOptions, LicenceOptions):
         None, group=ACCESS, metavar="NAME", help="Environment variable that holds the password."
     )
 
+    allow_ips: tuple[str, ...] = option(
+        (),
+        group=ACCESS,
+        metavar="IP|CIDR",
+        default_text="everybody",
+        help="Who may connect; others are turned away.",
+    )
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "listen_addr", listen_host(self.listen_addr, "listen_addr"))
         check_ranges(self)
+        check_networks(self.allow_ips, "allow_ips")

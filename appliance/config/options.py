@@ -14,7 +14,14 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class ConfigError(Exception):
-    """The configuration is wrong. One line that names the flag to change; commands exit 2 with it."""
+    """The configuration is wrong. One line that names the flag to change; commands exit 2 with it. `file`, `line` and
+    `key`: where that is, as far as it is known."""
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0, key: str = "") -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+        self.key = key
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,22 +18,26 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-])")
 class Origin:
     """`sources`: by field, FLAG, ENVIRONMENT or FILE; what is not there is a default. `path`: the file, or "".
 
-    `place`: where in the file a field is, like "server.toml:3". `again`: the config of the same flags and the file as
-    it is now; it raises ConfigError.
+    `place`: where in the file a field is, like "server.toml:3"; of a list, the piece that the message speaks of.
+    `again`: the config of the same flags and the file as it is now; it raises ConfigError.
     """
 
     sources: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
-    place: Callable[[str], str] = lambda name: ""
+    place: Callable[[str, str], str] = lambda name, message: ""
     again: Callable[[], Any] | None = None
 
-    def located(self, message: str) -> str:
-        """The message of a ConfigError, which names flags, behind the place of the first that is in the file."""
-        for found in _FLAG.finditer(message):
-            name = found[1].replace("-", "_")
-            if self.sources.get(name) == FILE:
-                return f"{self.place(name)}: {message}"
-        return message
+    def located(self, error: ConfigError) -> ConfigError:
+        """A ConfigError, which names flags, with the place of the first that is in the file."""
+        message = str(error)
+        names = (found[1].replace("-", "_") for found in _FLAG.finditer(message))
+        name = next((name for name in names if self.sources.get(name) == FILE), "")
+        if not name or error.file:
+            return error
+        place = self.place(name, message)
+        file, _, line = place.rpartition(":")
+        number = int(line) if line.isdigit() else 0
+        return ConfigError(f"{place}: {message}", file=file, line=number, key=name.replace("_", "-"))
 
     @contextlib.contextmanager
     def locating(self) -> Iterator[None]:
@@ -41,7 +45,7 @@ class Origin:
         try:
             yield
         except ConfigError as error:
-            raise ConfigError(self.located(str(error))) from None
+            raise self.located(error) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,9 @@ GROUPS = (
     HELP,
 )
 
+# As it is typed; nobody else may read the file.
+MAKE_TOKEN = "(umask 077; head -c 32 /dev/urandom | base64 > token)"
+
 # What options of a kind have in common.
 PORT = {"minimum": 0, "maximum": 65535, "metavar": "PORT"}
 SECONDS = {"unit": "seconds", "minimum": 0.1, "maximum": 86400.0, "metavar": "DURATION", "group": LIMITS}

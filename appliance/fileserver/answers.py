@@ -24,6 +24,7 @@ _REASONS = {
     304: b"Not Modified",
     400: b"Bad Request",
     401: b"Unauthorized",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     408: b"Request Timeout",

@@ -19,6 +19,7 @@ from appliance.config.secrets import find_token
 from appliance.fileserver.service import FileService
 from appliance.transport.connection import Connection, peer_name, tune
 from appliance.transport.listener import Acceptor, listen
+from appliance.tunnel.addresses import Admission
 
 # How long answers under way are waited for at the end.
 FINISH_SECONDS = 5.0
@@ -57,6 +58,7 @@ class FileServer:
             raise ConfigError(f"--webroot {config.webroot} cannot be served: {error.strerror}") from None
         self.service = FileService(root, config.allow_browsing, password)
         self._config = config
+        self._admission = Admission(config.allow_ips)
         self._has_password = password is not None
         self._acceptor: Acceptor | None = None
 
@@ -89,7 +91,9 @@ class FileServer:
             f"password is {'on' if self._has_password else 'off (--token-file asks for one)'}; "
             "names that begin with a dot are hidden",
         ]
-        if not self._has_password and not _is_loopback(config.listen_addr):
+        if config.allow_ips:
+            lines.append(f"nobody is let in but {', '.join(config.allow_ips)} (--allow-ips)")
+        elif not self._has_password and not _is_loopback(config.listen_addr):
             lines.append("everybody who reaches this port can read these files")
         return lines
 
@@ -112,7 +116,11 @@ class FileServer:
         except OSError:  # gone already
             sock.close()
             return
-        self.service.serve(Connection(sock, peer_name(address)))
+        connection = Connection(sock, peer_name(address))
+        if self._admission.admits(address[0]):
+            self.service.serve(connection)
+        else:
+            self.service.turn_away(connection)
 
 
 def connection_limit() -> int:

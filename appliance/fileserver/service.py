@@ -19,6 +19,7 @@ from appliance.transport.connection import Connection
 from appliance.wire.http1 import RequestHead
 
 INDEX = b"index.html"
+NOT_LET_IN = "this address is not let in here"
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 log = logging.getLogger("sluice.fileserver")
@@ -38,12 +39,18 @@ class FileService:
 
     def serve(self, connection: Connection) -> None:
         """Answer one connection's requests; returns once it is closed."""
-        visit = Visit(connection, self.answer)
+        self._run(Visit(connection, self.answer))
+
+    def _run(self, visit: Visit) -> None:
         self.visits.add(visit)
         try:
             visit.run()
         finally:
             self.visits.discard(visit)
+
+    def turn_away(self, connection: Connection) -> None:
+        """Let somebody know that he is not let in; returns once the connection is closed."""
+        self._run(Visit(connection, lambda request, peer: plain(403, NOT_LET_IN), leaving=True))
 
     def answer(self, request: RequestHead, peer: str) -> Answer:
         """What to answer; its descriptor is the caller's to close. Waits only where passwords are guessed."""

@@ -29,15 +29,18 @@ log = logging.getLogger("sluice.fileserver")
 
 
 class Visit:
-    """`answer(request, peer)` makes the answers. `idle` while no request is under way."""
+    """`answer(request, peer)` makes the answers. `idle` while no request is under way. `leaving`: the connection ends
+    after the answer that is under way, or the first."""
 
-    def __init__(self, connection: Connection, answer: Callable[[RequestHead, str], Answer]) -> None:
+    def __init__(
+        self, connection: Connection, answer: Callable[[RequestHead, str], Answer], leaving: bool = False
+    ) -> None:
         self.connection = connection
         self._answer = answer
         self._held = b""  # what has come and is not used up: from `_used` on
         self._used = 0
         self.idle = True
-        self.leaving = False  # set to end the connection after the answer that is under way
+        self.leaving = leaving
 
     def run(self) -> None:
         """Returns once the connection is closed."""

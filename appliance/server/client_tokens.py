@@ -9,19 +9,21 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from appliance.certificates import state
+from appliance.certificates import keyfile, state
+from appliance.config.options import ConfigError
 from appliance.server.limits import MOST_LETTERS, MOST_NAMES, MOST_PORTS, UNLIMITED, Limits
 from appliance.wire.address import AddressError
 
 MOST_TOKENS = 1000
 VERSION = 1  # of the file's form
-_MOST_BYTES = 64 << 20  # as many tokens as there may be, each with as many limits, have room
+_MOST_BYTES = 4 << 20  # of the file: more would keep the server busy with each change
 _SCOPES = "names", "ports"
 
 NAMED = "1 to 64 letters (a to z), digits, dots, dashes and underscores, the first a letter or a digit"
@@ -97,7 +99,8 @@ class ClientTokens:
 
     def holds(self, token: ClientToken) -> bool:
         """Whether it is still good, with the limits that it had."""
-        return bool(self.problem) or self._by_digest.get(token.digest) == token
+        found = self._by_digest.get(token.digest)
+        return bool(self.problem) or (found is not None and found.limits == token.limits)
 
     def listing(self) -> list[ClientToken]:
         """In the order of their names."""
@@ -106,26 +109,30 @@ class ClientTokens:
 
     def add(self, name: str, limits: Limits) -> tuple[str, ClientToken]:
         """A new token, which is told this once, and what is kept of it. Raises TokensError."""
-        self._check()
         if not is_name(name):
             raise TokensError(f"a name has {NAMED}")
+        with self._alone():
+            return self._add(name, limits)
+
+    def _add(self, name: str, limits: Limits) -> tuple[str, ClientToken]:
         if any(token.name == name for token in self._by_digest.values()):
             raise TokensError(f"there is a token {name} already: remove it, or take another name")
         if len(self._by_digest) >= MOST_TOKENS:
             raise TokensError(f"there are {MOST_TOKENS} tokens: remove some")
         text = f"sluice_{secrets.token_urlsafe(32)}"  # what it is for is seen wherever it turns up
-        token = ClientToken(name, digest_of(text.encode()), datetime.now().astimezone(), limits)
+        created = datetime.now().astimezone().replace(microsecond=0)
+        token = ClientToken(name, digest_of(text.encode()), created, limits)
         self._keep({**self._by_digest, token.digest: token})
         log.info("client token %s was made", name)
         return text, token
 
     def remove(self, name: str) -> bool:
         """From now on it is good for nothing. Says whether there was one. Raises TokensError."""
-        self._check()
-        left = {digest: token for digest, token in self._by_digest.items() if token.name != name}
-        if len(left) == len(self._by_digest):
-            return False
-        self._keep(left)
+        with self._alone():
+            left = {digest: token for digest, token in self._by_digest.items() if token.name != name}
+            if len(left) == len(self._by_digest):
+                return False
+            self._keep(left)
         log.info("client token %s was removed", name)
         self.on_change()
         return True
@@ -147,17 +154,31 @@ class ClientTokens:
             log.error("%s", self.problem)
         self.on_change()
 
-    def _check(self) -> None:
-        self.look()
-        if self.problem:
-            raise TokensError(self.problem)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """What is there now stays as it is until the end of the block, whichever server of the directory wants to
+        change it. Raises TokensError."""
+        try:
+            if self._path is not None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with keyfile.locked(self._path.parent) if self._path is not None else nullcontext():
+                self.look()
+                if self.problem:
+                    raise TokensError(self.problem)
+                yield
+        except OSError as error:
+            raise TokensError(f"{self._path} cannot be written: {error.strerror or error}") from None
+        except ConfigError as error:
+            raise TokensError(str(error)) from None
 
     def _keep(self, tokens: dict[str, ClientToken]) -> None:
         if self._path is not None:
             content = {"version": VERSION, "tokens": [_written(token) for token in tokens.values()]}
+            data = json.dumps(content, indent=1).encode() + b"\n"
+            if len(data) > _MOST_BYTES:  # it could not be read again
+                raise TokensError("all tokens together have too many names and ports: remove some")
             try:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                state.replace(self._path, json.dumps(content, indent=1).encode() + b"\n")
+                state.replace(self._path, data)
             except OSError as error:
                 raise TokensError(f"{self._path} cannot be written: {error.strerror or error}") from None
             self._seen = _seen(self._path)
@@ -170,7 +191,8 @@ def _seen(path: Path) -> object:
         found = path.stat()
     except OSError as error:
         return error.errno
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    # The time of change, too: who may write to it decides whether it is believed.
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _written(token: ClientToken) -> dict[str, Any]:

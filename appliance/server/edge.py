@@ -41,6 +41,7 @@ class Edge:
         self._shared = (config, router, counters)
         self._capacity = capacity
         self._secure = secure
+        self._passed: dict[str, list[str]] = {}  # where sockets that were passed on listen, by their scheme
         self.plain: HttpFront | None = None
         self.https: SecureFront | None = None
 
@@ -67,10 +68,10 @@ class Edge:
         that listen already."""
         config, secure = self._config, self._secure
         if secure is None:
-            sockets = listen_for("--port", config.data_addr, config.port, activation.HTTP, inherited)
+            sockets = self._listen("--port", config.port, activation.HTTP, inherited)
             self.plain = HttpFront(*self._shared, sockets, self._capacity)
             return
-        sockets = listen_for("--https-port", config.data_addr, config.https_port, activation.HTTPS, inherited)
+        sockets = self._listen("--https-port", config.https_port, activation.HTTPS, inherited)
         self.https = SecureFront(*self._shared, sockets, self._capacity, secure)
         try:
             plain = self._listen_plainly(inherited)
@@ -83,12 +84,19 @@ class Edge:
             front.redirects = config.plain_http == REDIRECT
             front.https_port = lambda: https.port
 
+    def _listen(self, flag: str, port: int, name: str, inherited: Inherited | None) -> list[Any]:
+        host = self._config.data_addr
+        sockets = inherited.claim(name, host, port) if inherited is not None else []
+        if sockets:
+            self._passed[name] = [join_host_port(*sock.getsockname()[:2]) for sock in sockets]
+        return sockets or listen_for(flag, host, port)
+
     def _listen_plainly(self, inherited: Inherited | None) -> list[Any]:
         config = self._config
         if config.plain_http == OFF:
             return []
         try:
-            return listen_for("--port", config.data_addr, config.port, activation.HTTP, inherited)
+            return self._listen("--port", config.port, activation.HTTP, inherited)
         except ConfigError as error:
             if config.port_given:
                 raise
@@ -102,9 +110,11 @@ class Edge:
         config = self._config
         for front in self.fronts:
             front.start()
-            place = join_host_port(config.data_addr or "0.0.0.0", front.port)
+            scheme = front.scheme.decode()
+            places = self._passed.get(scheme) or [join_host_port(config.data_addr or "0.0.0.0", front.port)]
             leads = isinstance(front, PlainFront) and front.redirects
-            log.info("visitors: %s://%s%s", front.scheme.decode(), place, ", which leads to https" if leads else "")
+            for place in places:
+                log.info("visitors: %s://%s%s", scheme, place, ", which leads to https" if leads else "")
 
     def share(self, lead_to_control: Callable[[Connection, bytes], None]) -> None:
         """Lead who asks for `--control-domain` to the control plane; not where all are led to https first."""

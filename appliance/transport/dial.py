@@ -97,7 +97,7 @@ class Dialer:
         key = base64.b64encode(os.urandom(16))
         lines = [
             f"GET {path} HTTP/1.1",
-            f"Host: {self.url.authority}",
+            f"Host: {self.url.host_field}",
             "Connection: Upgrade",
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
@@ -160,7 +160,7 @@ def fetch_ca(url: ServerUrl) -> str:
     try:
         connection.deadline = time.monotonic() + UPGRADE_SECONDS
         connection.write(
-            f"GET /.well-known/ca.crt HTTP/1.1\r\nHost: {url.authority}\r\nConnection: close\r\n\r\n".encode()
+            f"GET /.well-known/ca.crt HTTP/1.1\r\nHost: {url.host_field}\r\nConnection: close\r\n\r\n".encode()
         )
         head, body = _read_head(connection, b"GET")
         if head.status == 403:  # who asks is not let in (--allow-ips): this says nothing of authorities

@@ -69,6 +69,13 @@ class ServerUrl:
     def authority(self) -> str:
         return join_host_port(self.host, self.port)
 
+    @property
+    def host_field(self) -> str:
+        """As it stands in Host: without the scheme's own port, for proxies compare it with names (RFC 9110 4.2.3)."""
+        if self.port == _DEFAULT_PORT[self.scheme]:
+            return f"[{self.host}]" if ":" in self.host else self.host
+        return self.authority
+
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
 

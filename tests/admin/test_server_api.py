@@ -38,7 +38,9 @@ def test_overview(state: FakeState, authorized: FlaskClient, session: FakeSessio
 
 def test_what_is_wrong_is_said(state: FakeState, authorized: FlaskClient, session: FakeSession) -> None:
     assert state.router is not None and state.capacity is not None
-    assert findings(authorized) == ["No client is connected."]
+    [nobody] = authorized.get("/api/v1/overview").get_json()["health"]["findings"]
+    # Read in terminals, too, where there are no buttons.
+    assert nobody["text"] == "No client is connected." and "The admin page has the command" in nobody["hint"]
     session.upstreams = parse_upstreams(["http://127.0.0.1:8080"])
     session.health = {"http://127.0.0.1:8080": Health(False, "refused", START), "http://gone": Health(False, "", START)}
     state.connected = [session]

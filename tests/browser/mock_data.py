@@ -63,7 +63,8 @@ class Fleet:
             owner["upstreams"].append(upstream)
         self.tokens = [
             {"name": "pi.attic", "created": stamp(86400),
-             "names": [attack("token") if hostile else "*.home.example.com"], "ports": ["2222"], "forward": True, "clients": 2},
+             "names": [attack("token") if hostile else "*.home.example.com"], "ports": ["2222"], "forward": True,
+             "clients": 2},
             {"name": "laptop", "created": stamp(900), "names": [], "ports": [], "forward": False, "clients": 0},
         ][: clients and 2]  # fmt: skip
         self.ports = [self._port(number) for number in range(min(4, clients))]

@@ -177,8 +177,8 @@ class Handler(BaseHTTPRequestHandler):
         fleet, options = self.model.fleet, self.model.options
         findings = []
         if not fleet.clients:
-            findings.append({"level": "warning", "text": "No client is connected.",
-                             "hint": "Add one: Add a client has the command for it."})  # fmt: skip
+            hint = "Start one where the services are. The admin page has the command: Add a client."
+            findings.append({"level": "warning", "text": "No client is connected.", "hint": hint})
         elif not options.well:
             findings.append({"level": "warning", "text": "Upstreams that clients did not reach: http://127.0.0.1:3003.",
                              "hint": "Look whether these services run beside their clients."})  # fmt: skip

@@ -142,7 +142,7 @@ def test_a_clients_token_does_not_log_in(visit: Visit, tunnel: Tunnel) -> None:
     page = visit.open().page
     page.get_by_label("Server's token").fill(token)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("this token lets a client connect, and nothing else")
+    expect(page.get_by_role("alert")).to_contain_text("his token lets a client connect, and nothing else")
 
 
 def test_names_that_are_hostile_are_shown(visit: Visit, tunnel: Tunnel) -> None:

@@ -70,6 +70,30 @@ def test_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str], text: str, e
     assert capsys.readouterr().err.startswith(f"Error: {expected}")
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("\npotr = 1", {"line": 2, "key": "potr"}),
+        ('\n\nallow_ips = "x"', {"line": 3, "key": "allow-ips"}),
+        ('allow-ips = [\n"10.0.0.1",\n"10.0.0.x",\n]', {"line": 3, "key": "allow-ips"}),
+        ('command = "client"', {"key": "url"}),
+        ("a = 1\na = 2", {"line": 2, "key": "a"}),
+        ('url = "ws://a"', {}),
+        (None, {}),
+    ],
+)
+def test_a_bad_file_for_programs(
+    file: Path, capsys: pytest.CaptureFixture[str], text: str | None, place: dict[str, object]
+) -> None:
+    if text is not None:
+        file.write_text(text)
+    assert run(["config", "check", "--json", "a.toml"]) == 2
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert printed.err == f"Error: {found.pop('error')}\n"
+    assert found == {"file": "a.toml", **place}
+
+
 def test_everything(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text('\ntoken = "abc"\ngrace = "5s"')
     file.chmod(0o600)

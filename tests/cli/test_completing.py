@@ -49,6 +49,16 @@ def test_some_words_of_a_flag_that_also_takes_others(monkeypatch: pytest.MonkeyP
     assert offered(Bash, "sluice server --letsencrypt-issuer ", monkeypatch) == ["prod", "staging"]
 
 
+def test_commands_behind_man(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"http", "status", "man"} <= set(offered(Bash, "sluice man ", monkeypatch))
+    assert offered(Bash, "sluice man tcp ", monkeypatch) == ["server", "client"]
+    assert offered(Bash, "sluice man http f", monkeypatch) == offered(Bash, "sluice man frog ", monkeypatch) == []
+
+
+def test_fish_keeps_commas() -> None:
+    assert 'string split --max 1 ","' in Fish(sluice, {}, "sluice", "_SLUICE_COMPLETE").source()
+
+
 def test_paths(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".b").write_text("")

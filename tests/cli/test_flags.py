@@ -98,6 +98,14 @@ def test_refused(arguments: list[str], message: str) -> None:
     assert message in caught.value.format_message()
 
 
+def test_old_and_hidden_names_are_not_taught() -> None:
+    for wrong in ("--tokn", "--token-frm", "--licens", "--token-fil"):
+        with pytest.raises(click.NoSuchOption) as caught:
+            parsed(wrong, "x")
+        assert "--token-from" not in caught.value.format_message() and "--license" not in caught.value.format_message()
+    assert "'--token-file'" in caught.value.format_message()
+
+
 def test_what_has_no_default_is_required() -> None:
     with pytest.raises(click.UsageError) as caught:
         parsed(url="--port=1")

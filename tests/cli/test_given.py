@@ -44,8 +44,16 @@ def test_flags_win(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setenv("PORT", "5")
     config = config_of("--config=a.toml")
+    assert (config.port, config.origin.sources["port"]) == (1, "file")  # a variable that is there for all wins last
+    config = config_of("--config=a.toml", "--port=6")
+    assert (config.port, config.origin.sources["port"]) == (6, "flag")
+    monkeypatch.setenv("PORT", "abc")
+    assert config_of("--config=a.toml").port == 1
+    file.write_text('heartbeat = "3s"')
+    monkeypatch.setenv("PORT", "5")
+    config = config_of("--config=a.toml")
     assert (config.port, config.origin.sources["port"]) == (5, "environment")
-    assert config.origin.place("heartbeat") == "a.toml:5"
+    assert config.origin.place("heartbeat", "") == "a.toml:1"
 
 
 def test_what_is_required_may_be_in_the_file(file: Path) -> None:

@@ -1,5 +1,6 @@
 """From arguments to an exit code and at most one line on standard error."""
 
+import json
 import logging
 from collections.abc import Iterator
 
@@ -7,7 +8,10 @@ import click
 import pytest
 
 from appliance.cli import commands
+from appliance.cli.asking import StatusError, TokenRefused
 from appliance.cli.main import run
+from appliance.cli.manual import walk
+from appliance.cli.trust import TrustError
 from appliance.config.build import full_version
 from appliance.config.options import ConfigError
 
@@ -65,14 +69,14 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         (["tcp", "client", "--url=x", "-p=22"], "no token given: pass the server's token"),
         (["client", "--url=x", "--upstream=22=http://a", "--token=t"], "is a URL: for TCP, write HOST:PORT"),
         (["client", "--url=x", "--ports=0", "--token=t"], "--ports: '0': a port is between 1 and 65535"),
-        (["tcp", "server"], "no token given: make one with `head -c 32 /dev/urandom | base64 > token`"),
+        (["tcp", "server"], "no token given: make one with `(umask 077; head -c 32 /dev/urandom | base64 > token)`"),
         (["tcp", "server", "--port=1"], "No such option"),
         (["tcp", "server", "--allow-ports=ssh", "--token=t"], "--allow-ports: 'ssh' is neither a port nor"),
         (["tcp", "server", "--proxy-protocol=v3"], "'v3' is none of v1, v2"),
         (["tcp", "server", "--lb-proxy-protocol=v1"], "--lb-proxy-protocol needs --trusted-proxies"),
         (["server", "--client-forwarding", "--allow-forward-to=a", "--token=t"], "--allow-forward-to: 'a' is neither"),
         (["server", "--port=8123"], "--port and --control-port are both 8123"),
-        (["http", "server"], "no token given: make one with `head -c 32 /dev/urandom | base64 > token`"),
+        (["http", "server"], "no token given: make one with `(umask 077; head -c 32 /dev/urandom | base64 > token)`"),
         (["http", "server", "--token=a", "--token-env=B"], "--token and --token-env are given"),
         (["http", "server", "--token-file=/nonexistent/t"], "--token-file /nonexistent/t cannot be read"),
         (["status"], "no token given: pass the server's token"),
@@ -119,6 +123,42 @@ def test_the_unexpected_asks_for_a_report(
     assert caplog.records[0].exc_info
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "found"),
+    [
+        (ConfigError("first\nsecond"), 2, {"error": "first second"}),
+        (ConfigError("bad", file="a", line=3, key="port"), 2, {"error": "bad", "file": "a", "line": 3, "key": "port"}),
+        (ConfigError("missing", file="a.toml"), 2, {"error": "missing", "file": "a.toml"}),
+        (TokenRefused("no"), 3, {"error": "no"}),
+        (StatusError("not there", "look"), 1, {"error": "not there; look"}),
+        (ZeroDivisionError("oh"), 1, {"error": "ZeroDivisionError: oh; please report this"}),
+        (TrustError("no", told=True), 1, None),
+    ],
+)  # fmt: skip
+def test_programs_are_told_in_json(
+    error: Exception,
+    code: int,
+    found: object,
+    status_raises: list[BaseException],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status_raises.append(error)
+    assert run(["status", "--json"]) == code
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Error: ")
+    if found is None:
+        assert printed.out == ""
+    else:
+        assert printed.out.count("\n") == 1 and json.loads(printed.out) == found
+    assert run(["status"]) == code
+    assert capsys.readouterr().out == ""
+
+
+def test_flags_that_are_wrong_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--json", "--frog"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"].startswith("No such option '--frog'")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_interrupted(
     error: BaseException, status_raises: list[BaseException], capsys: pytest.CaptureFixture[str]
@@ -142,22 +182,15 @@ def test_old_names_work_and_are_not_shown(capsys: pytest.CaptureFixture[str]) ->
     assert "--allow-browsing" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["http", "server"],
-        ["http", "client"],
-        ["tcp", "server"],
-        ["tcp", "client"],
-        ["server"],
-        ["client"],
-        ["fileserver"],
-        ["status"],
-        ["trust"],
-    ],
-    ids=" ".join,
-)
-def test_every_command_has_examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*arguments, "--help"]) == 0
+@pytest.mark.parametrize("words", dict(walk(commands.sluice)), ids=" ".join)
+def test_every_command_has_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words[1:], "--help"]) == 0
     assert "\nExamples:\n" in (printed := capsys.readouterr().out)
-    assert f"\n  sluice {' '.join(arguments)} --" in printed
+    assert f"{' '.join(words)} " in printed.partition("\nExamples:\n")[2]
+
+
+def test_lists_of_commands_cut_nothing_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "..." not in printed.replace("[COMMAND] [ARGS]...", "")
+    assert "List a server's certificates, and the fingerprint of its authority" in printed

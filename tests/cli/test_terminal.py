@@ -50,6 +50,22 @@ def test_what_takes_its_time_is_said_and_taken_back(monkeypatch: pytest.MonkeyPa
     assert stream.getvalue() == "asking ...\r\033[K"
 
 
+def test_there_is_one_line_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Tty()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(terminal, "PATIENCE_SECONDS", 0.0)
+    said = threading.Event()
+    monkeypatch.setattr(stream, "flush", said.set)
+    with doing("looking"):
+        assert said.wait(10)
+        said.clear()
+        with doing("asking"):
+            assert not said.wait(0.1)
+    with doing("asking again"):
+        assert said.wait(10)
+    assert stream.getvalue() == "looking ...\r\033[Kasking again ...\r\033[K"
+
+
 def test_what_is_quick_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for stream in (Tty(), io.StringIO()):
         monkeypatch.setattr(sys, "stderr", stream)

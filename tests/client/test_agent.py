@@ -104,8 +104,28 @@ def test_what_is_said_first(run: Run) -> None:
     server = serve(lambda path, peer: said.append(json.loads(peer.hear()[1])))
     run(server.url, host_header="localhost")
     until(lambda: said, "it says hello")
-    assert (said[0]["kind"], said[0]["client_id"]) == ("hello", ID)
+    assert (said[0]["kind"], said[0]["client_id"], said[0]["name"]) == ("hello", ID, os.uname().nodename)
     assert said[0]["upstreams"] == [{"pattern": "a", "target": "http://127.0.0.1:1", "host_header": "localhost"}]
+
+
+def test_the_end_for_good(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again, as all is, but late: only another token or id helps."""
+    monkeypatch.setattr(agent_module, "MOST_PAUSE_SECONDS", 50.0)
+
+    def script(path: str, peer: Peer) -> None:
+        peer.hear()
+        peer.say("welcome", **WELCOME)
+        peer.say("evicted", reason="the token pi was removed", final=True)
+        listen_on(peer)
+
+    server = serve(script)
+    running = run(server.url)
+    assert running.reason() == "the server has ended the session: the token pi was removed"
+    until(lambda: running.agent._woken.linkcount() > 0, "it waits")
+    seconds = float(re.findall(r"next try in ([0-9.]+) s", running._caplog.text)[-1])
+    assert seconds >= 25.0 and len(server.seen) == 1
+    running.agent.use(running.agent._config, "another token")  # as on SIGHUP
+    until(lambda: len(server.seen) == 2, "it comes at once with another token")
 
 
 def test_too_many_upstreams() -> None:

@@ -71,11 +71,14 @@ def test_one_that_always_goes_away_is_not_run_after(house: House, monkeypatch: p
     client_id = house.client("a=http://127.0.0.1:1")
     monkeypatch.setattr(agent_module, "FIRST_PAUSE_SECONDS", 1000.0)
     agent = house.agents[0][0]
-    first = house.session(client_id)
+    first, old = house.session(client_id), agent._attachment
+    assert old is not None
     for attendance in house.server.registry._by_client.values():
         attendance.say_now(Drain("a test"))
     until(lambda: house.session(client_id) not in (None, first), "it is back")
     until(lambda: agent.status.startswith("connected"), "it knows")
+    # Else its end, which is a reason to look for a server at once, could fall into the pause.
+    until(lambda: old._channel._connection.closed, "the first is over")
     for attendance in house.server.registry._by_client.values():
         attendance.say_now(Drain("a test"))
     until(lambda: agent._woken.linkcount() > 0, "it pauses")

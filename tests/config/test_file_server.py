@@ -15,3 +15,5 @@ def test_refused() -> None:
         FileServerConfig(port=70000)
     with pytest.raises(ConfigError, match="--listen-addr '127.0.0.1:80' has a port"):
         FileServerConfig(listen_addr="127.0.0.1:80")
+    with pytest.raises(ConfigError, match="--allow-ips 'home' is neither an IP address nor a CIDR block"):
+        FileServerConfig(allow_ips=("10.0.0.0/8", "home"))

@@ -6,7 +6,7 @@ from appliance.config.options import ConfigError
 from appliance.config.origin import FILE, FLAG, Origin
 from appliance.config.server import ServerConfig
 
-ORIGIN = Origin({"port": FILE, "control_port": FLAG}, "a.toml", lambda name: f"a.toml:{len(name)}")
+ORIGIN = Origin({"port": FILE, "control_port": FLAG}, "a.toml", lambda name, message: f"a.toml:{len(name)}")
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,12 @@ ORIGIN = Origin({"port": FILE, "control_port": FLAG}, "a.toml", lambda name: f"a
     ],
 )
 def test_located(message: str, expected: str) -> None:
-    assert ORIGIN.located(message) == expected
-    assert Origin().located(message) == message
+    located = ORIGIN.located(ConfigError(message))
+    assert str(located) == expected
+    if expected != message:
+        assert (located.file, located.line, located.key) == ("a.toml", 4, "port")
+        assert ORIGIN.located(located) is located
+    assert str(Origin().located(ConfigError(message))) == message
     with pytest.raises(ConfigError) as caught, ORIGIN.locating():
         raise ConfigError(message)
     assert str(caught.value) == expected

@@ -34,7 +34,9 @@ def test_none_given() -> None:
 
 
 def test_the_server_says_how_to_make_one() -> None:
-    with pytest.raises(ConfigError, match=r"head -c 32 /dev/urandom \| base64 > token`.*--token-file token"):
+    with pytest.raises(
+        ConfigError, match=r"\(umask 077; head -c 32 /dev/urandom \| base64 > token\)`.*--token-file token"
+    ):
         load_token(HttpServerConfig(), {})
 
 
@@ -59,7 +61,7 @@ def test_refused(options: TokenOptions, message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("token", ["two\nlines", " x", "x ", "tab\there", "gr\u00fcn", "nul\0", "x\n\n"])
+@pytest.mark.parametrize("token", ["two\nlines", " hush", "hush ", "tab\there", "gr\u00fcn", "nul\0", "hush\n\n"])
 def test_what_no_header_carries_is_refused_without_being_shown(tmp_path: Path, token: str) -> None:
     path = tmp_path / "token"
     path.write_text(token, newline="")

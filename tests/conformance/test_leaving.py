@@ -13,6 +13,8 @@ from tests.stage.messages import Ended
 from tests.stage.upstream import Exchange
 from tests.stage.visitor import Visitor, get, request
 
+pytestmark = pytest.mark.alone  # how soon the other hears of it is measured
+
 
 def test_a_visitor_who_leaves_before_the_answer(stage: Stage, visitor: Visitor) -> None:
     check_leaving(stage, visitor, b"")

@@ -63,6 +63,22 @@ def test_stopping_waits_for_answers_but_not_for_ever(site: Path, monkeypatch: py
                 pass
 
 
+def test_who_is_let_in(site: Path) -> None:
+    files = server(site, listen_addr="::", allow_ips=("127.0.0.0/8",))
+    files.start()
+    with connect(files.port) as known, connect(files.port, "::1") as stranger:
+        known.sendall(GET)
+        assert known.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        stranger.sendall(GET + GET)
+        answer = b""
+        while piece := stranger.recv(4096):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 403 Forbidden") and answer.count(b"HTTP/1.1") == 1
+        assert b"this address is not let in here" in answer
+    assert files.description()[-1] == "nobody is let in but 127.0.0.0/8 (--allow-ips)"
+    files.stop()
+
+
 def test_all_addresses(site: Path) -> None:
     files = server(site, listen_addr="")
     files.start()

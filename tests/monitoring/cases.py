@@ -80,7 +80,7 @@ def _admission() -> list[Case]:
         return Firing({"path": "/connect", "code": code}, f"A client keeps being refused by {AT} with status {code}")
 
     def skew(count: int, version: str) -> Firing:
-        text = f"{count} clients of {AT} have version {version}, unlike it"
+        text = f"clients of {AT} with version {version}, unlike its own: {count}"
         return Firing({"version": version}, text)
 
     old, new = 'sluice_clients{version="0.1.0"}', 'sluice_clients{version="0.2.0"}'

@@ -56,6 +56,28 @@ def test_help_and_errors_import_nothing_heavy(arguments: list[str]) -> None:
     assert "click" in found
 
 
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_fails(redirection: str, reason: str, unbuffered: str) -> None:
+    for command in ("version --json", "version", "status --help"):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", *SLUICE, *command.split()],
+            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (1, f"Error: standard output cannot be written to: {reason}\n")
+
+
+def test_errors_without_a_place_for_them() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *SLUICE, "status"], cwd=ROOT, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert done.returncode == 2
+
+
+@pytest.mark.alone
 def test_help_comes_at_once() -> None:
     def seconds() -> float:
         started = time.perf_counter()

@@ -35,6 +35,7 @@ CASES = {
     "a file behind =": ("sluice status --token-file=the-tok", "sluice status --token-file=the-token"),
     "a directory": ("sluice fileserver --webroot the-dir", "sluice fileserver --webroot the-directory/"),
     "an argument": ("sluice config check the-tok", "sluice config check the-token"),
+    "a page": ("sluice man http ser", "sluice man http server"),
     "a shell": ("sluice completion ba", "sluice completion bash"),
     "after an address": (
         "sluice status --url wss://203.0.113.7:8123 --wat",

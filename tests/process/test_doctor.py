@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +57,14 @@ def bad(findings: list[dict[str, str]]) -> set[tuple[str, str]]:
     return {(one["check"], one["level"]) for one in findings if one["level"] != "ok" and one["check"] not in MACHINE}
 
 
+def pin(tunnel: Tunnel) -> str:
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(tunnel.authority)).hexdigest()
+
+
+def known(tunnel: Tunnel) -> tuple[str, ...]:
+    return ("--url", tunnel.url, "--ca-fingerprint", pin(tunnel))
+
+
 def told(findings: list[dict[str, str]], check: str) -> str:
     return "\n".join(one["text"] for one in findings if one["check"] == check)
 
@@ -68,22 +78,41 @@ def write(path: Path, **settings: object) -> str:
 
 
 def test_a_server_that_is_well(tunnel: Tunnel, doctor: Doctor) -> None:
-    found = doctor("--url", tunnel.url, "--token-file", str(tunnel.token_file))
+    found = doctor(*known(tunnel), "--token-file", str(tunnel.token_file))
     assert not bad(found)
     assert {"server", "tls", "token", "version", "websocket", "clock"} <= {one["check"] for one in found}
     assert "TLSv1.3" in told(found, "tls")
 
 
 def test_without_a_token(tunnel: Tunnel, doctor: Doctor) -> None:
-    assert bad(doctor("--url", tunnel.url)) == {("token", "warning")}
+    assert bad(doctor(*known(tunnel))) == {("token", "warning")}
+
+
+def test_a_server_that_is_not_known_yet(tunnel: Tunnel, doctor: Doctor, tmp_path: Path) -> None:
+    """It is looked at, and neither remembered nor told the token."""
+    (tmp_path / "token").write_text("a-token-that-nobody-has\n")
+    (tmp_path / "token").chmod(0o600)
+    found = doctor("--url", tunnel.url, "--token-file", str(tmp_path / "token"))
+    assert bad(found) == {("trust", "warning")}  # it does not say that the token is wrong: nobody was asked
+    assert f"is not known here yet: sha256:{pin(tunnel)}" in told(found, "trust")
+    assert "the token was not sent" in told(found, "trust") and "websocket" not in {one["check"] for one in found}
+    assert not (tmp_path / "state").exists()
+    (fix,) = (one["fix"] for one in found if one["check"] == "trust")
+    command = [*SLUICE, *fix.partition(": sluice ")[2].split()]
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path / "state")}
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_SECONDS, env=environ)
+    found = doctor("--url", tunnel.url, "--token-file", str(tmp_path / "token"), status=1)
+    assert bad(found) == {("token", "error")}
+    found = doctor("--url", tunnel.url, "--token-file", str(tunnel.token_file))
+    assert not bad(found) and "the server takes it" in told(found, "token")
 
 
 def test_a_wrong_token(tunnel: Tunnel, doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-token-that-nobody-has\n")
     os.chmod(tmp_path / "token", 0o644)
-    found = doctor("--url", tunnel.url, "--token-file", str(tmp_path / "token"), status=1)
+    found = doctor(*known(tunnel), "--token-file", str(tmp_path / "token"), status=1)
     assert bad(found) == {("token", "error"), ("token", "warning")}
-    found = doctor("--url", tunnel.url, "--token-file", str(tmp_path / "missing"), status=1)
+    found = doctor(*known(tunnel), "--token-file", str(tmp_path / "missing"), status=1)
     assert bad(found) == {("token", "error")}
 
 
@@ -91,6 +120,8 @@ def test_another_server_than_expected(tunnel: Tunnel, doctor: Doctor) -> None:
     flags = ("--url", tunnel.url, "--token-file", str(tunnel.token_file), "--ca-fingerprint", "ab" * 32)
     found = doctor(*flags, status=1)
     assert bad(found) == {("server", "error")} and "is not trusted" in told(found, "server")
+    (fix,) = (one["fix"] for one in found if one["check"] == "server")
+    assert "`sluice certificates` on the server" in fix
 
 
 def test_servers_that_are_none(doctor: Doctor, tunnel: Tunnel) -> None:
@@ -98,6 +129,11 @@ def test_servers_that_are_none(doctor: Doctor, tunnel: Tunnel) -> None:
     assert "Connection refused" in told(found, "server")
     found = doctor("--url", f"ws://127.0.0.1:{tunnel.port}", "--token", "x" * 20, status=1)
     assert bad(found) == {("server", "error")} and "this is no control plane" in told(found, "server")
+    found = doctor("--url", f"ws://127.0.0.1:{tunnel.control_port}", "--token", "x" * 20, status=1)
+    assert bad(found) == {("server", "error")}
+    assert [one["fix"] for one in found if one["level"] == "error"] == [
+        f"it most likely speaks TLS: write wss://127.0.0.1:{tunnel.control_port} in --url"
+    ]
     found = doctor("--url", "wss://nobody.invalid", "--token", "x" * 20, status=1)
     assert bad(found) == {("dns", "error")}
 
@@ -116,6 +152,16 @@ def test_through_a_proxy(tunnel: Tunnel, doctor: Doctor) -> None:
         proxy.close()
 
 
+def test_a_proxy_that_is_dead(tunnel: Tunnel, doctor: Doctor) -> None:
+    flags = ("--url", f"wss://server.invalid:{tunnel.control_port}", "--token", "x" * 20)
+    found = doctor(*flags, HTTPS_PROXY="http://127.0.0.1:9", status=1)
+    assert bad(found) == {("proxy", "error")}
+    assert "the proxy 127.0.0.1:9 does not lead there: Connection refused" in told(found, "proxy")
+    assert [one["fix"] for one in found if one["level"] == "error"] == [
+        "check HTTPS_PROXY; NO_PROXY=server.invalid goes there without it"
+    ]
+
+
 # ---- by a file
 
 
@@ -127,10 +173,13 @@ def test_a_client_that_is_well_but_for_its_upstreams(tunnel: Tunnel, doctor: Doc
                 tmp_path / "client.toml",
                 command="client",
                 url=tunnel.url,
+                ca_fingerprint=pin(tunnel),
                 token_file=str(tunnel.token_file),
                 upstream=[
                     f"a.example.com=http://127.0.0.1:{upstream.port}", f"b.example.com={tmp_path}",
                     "c.example.com=http://127.0.0.1:1", f"d.example.com={tmp_path}/missing", "2222=unix:/missing",
+                    f"e.example.com=https://127.0.0.1:{upstream.port}",
+                    f"f.example.com=https://127.0.0.1:{tunnel.control_port}",
                 ],
                 local=[f"{taken.getsockname()[1]}:127.0.0.1:1", f"{free_port()}:127.0.0.1:1"],
             )  # fmt: skip
@@ -138,7 +187,8 @@ def test_a_client_that_is_well_but_for_its_upstreams(tunnel: Tunnel, doctor: Doc
     finally:
         upstream.close()
     levels = [one["level"] for one in found if one["check"] == "upstream"]
-    assert levels == ["ok", "ok", "error", "error", "error"]
+    assert levels == ["ok", "ok", "error", "error", "error", "ok", "error"]
+    assert "takes connections, and does not speak TLS (" in told(found, "upstream")
     assert [one["level"] for one in found if one["check"] == "local"] == ["warning", "ok"]
     assert bad(found) == {("upstream", "error"), ("local", "warning")}
 
@@ -211,7 +261,7 @@ def test_files_that_are_wrong(doctor: Doctor, tmp_path: Path) -> None:
 
 def test_as_text(tunnel: Tunnel, tmp_path: Path) -> None:
     done = subprocess.run(
-        [*SLUICE, "doctor", "--url", tunnel.url, "--token", "x" * 20],
+        [*SLUICE, "doctor", *known(tunnel), "--token", "x" * 20],
         cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
         env={**os.environ, "STATE_DIRECTORY": str(tmp_path)},
     )  # fmt: skip

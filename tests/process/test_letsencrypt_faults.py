@@ -153,6 +153,7 @@ def test_a_clock_that_is_late(start: Start) -> None:
     site.served(A)
 
 
+@pytest.mark.alone
 def test_an_issuer_that_never_answers_delays_no_visitor(start: Start, scene: ExitStack, pebble: Pebble) -> None:
     silent = scene.enter_context(socket.create_server(("127.0.0.1", 0)))
     site = start(A, url=f"https://127.0.0.1:{silent.getsockname()[1]}/dir")
@@ -171,6 +172,7 @@ def test_an_issuer_that_never_answers_delays_no_visitor(start: Start, scene: Exi
         assert site.server.stop() == 0
 
 
+@pytest.mark.alone
 def test_visitors_notice_nothing_of_orders(start: Start, proxy: AcmeProxy, pebble: Pebble) -> None:
     """Twenty orders, and a visitor who comes every few milliseconds."""
     names = [f"n{number}.example.com" for number in range(20)]
@@ -237,8 +239,14 @@ def test_two_servers_over_one_directory_order_once(start: Start, proxy: AcmeProx
 
 
 def test_the_library_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "acme").mkdir()
-    (tmp_path / "acme" / "__init__.py").write_text("raise ModuleNotFoundError('No module named acme', name='acme')\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'acme':\n"
+        "            raise ModuleNotFoundError('No module named acme', name='acme')\n"
+        "sys.meta_path.insert(0, Without())\n"
+    )
     (tmp_path / "token").write_text("the-token-of-these-tests\n")
     command = [*SLUICE, "http", "server", f"--token-file={tmp_path / 'token'}", f"--auto-tls-path={tmp_path / 'state'}"]
     command += [f"--letsencrypt-domain={A}", f"--port={free_port()}", f"--https-port={free_port()}"]

@@ -201,7 +201,8 @@ def test_started_by_systemd(tmp_path: Path) -> None:
     port, control_port = free_port(), free_port()
     activate = ["systemd-socket-activate", f"--listen=127.0.0.1:{port}", f"--listen=127.0.0.1:{control_port}"]
     flags = ["--token=t", "--auto-tls=false", "--data-addr=127.0.0.1", "--control-addr=127.0.0.1"]
-    environ = ["--fdname=http:control", "--setenv=PATH", "--setenv=PYTHONPATH"]
+    state = tmp_path / "state"  # named here, for it hands on no other variable, and root has a directory of its own
+    environ = ["--fdname=http:control", "--setenv=PATH", "--setenv=PYTHONPATH", f"--setenv=STATE_DIRECTORY={state}"]
     server = Process("server", [*activate, *environ, *SLUICE, "http", "server", *flags], tmp_path)
     try:
         eventually(lambda: "Listening on" in server.output, "it listens", server)
@@ -209,3 +210,4 @@ def test_started_by_systemd(tmp_path: Path) -> None:
         assert f"visitors: http://127.0.0.1:{port}" in server.output
     finally:
         assert server.stop() == 0
+    assert [path.name for path in state.iterdir()] == ["returning-8123.json"]

@@ -118,6 +118,7 @@ def test_clients_of_one_name_take_turns(tunnel: Tunnel, upstreams: dict[str, Ups
     assert int(answer.one("retry-after") or 0) > 0
 
 
+@pytest.mark.alone
 def test_a_client_that_is_killed_is_missed_at_once(tunnel: Tunnel, upstreams: dict[str, Upstream]) -> None:
     """Also by a visitor whose answer it was carrying."""
     started = threading.Event()

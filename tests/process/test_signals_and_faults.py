@@ -123,6 +123,7 @@ def test_a_signal_within_load(tunnel: Tunnel, upstream: Upstream, number: signal
     check_peaceful(client, tunnel.server, *tunnel.clients.values())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_peace(tunnel: Tunnel, number: signal.Signals) -> None:
     assert once(tunnel.port, get("/", HOST)).status == 200
@@ -134,6 +135,7 @@ def test_a_signal_in_peace(tunnel: Tunnel, number: signal.Signals) -> None:
     check_peaceful(tunnel.server, the_client(tunnel))
 
 
+@pytest.mark.alone
 def test_a_second_signal_ends_it_at_once(tunnel: Tunnel, upstream: Upstream) -> None:
     held = threading.Event()
 
@@ -164,6 +166,7 @@ def test_a_signal_while_the_server_is_away(tmp_path: Path) -> None:
     check_peaceful(client)
 
 
+@pytest.mark.alone
 def test_a_signal_while_it_dials(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
@@ -181,6 +184,7 @@ def test_a_signal_while_it_dials(tmp_path: Path) -> None:
 # ---- as a power cut would
 
 
+@pytest.mark.alone
 def test_a_server_that_dies_and_is_restarted(tunnel: Tunnel) -> None:
     client = the_client(tunnel)
     command = tunnel.server._child.args
@@ -193,6 +197,7 @@ def test_a_server_that_dies_and_is_restarted(tunnel: Tunnel) -> None:
     check_peaceful(client, tunnel.server)
 
 
+@pytest.mark.alone
 def test_a_client_that_dies(tunnel: Tunnel) -> None:
     with Visitor(tunnel.port) as visitor:
         assert visitor.ask(get("/", HOST)).status == 200

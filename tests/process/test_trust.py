@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shlex
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import pytest
 from tests.docs.proxy import ConnectProxy
 from tests.stage.impostor import Impostor
 from tests.stage.process import PATIENCE_SECONDS, SLUICE, Process, eventually
+from tests.stage.terminal import Terminal
 from tests.stage.tunnel import TOKEN, Tunnel
 
 NAME = "tunnel.test"
@@ -205,6 +207,24 @@ def test_status_at_this_machine(home: Home, tunnel: Tunnel) -> None:
     third = home.sluice(*words)
     assert third.returncode == 0 and third.stderr.startswith("Warning: 127.0.0.1:")
     assert home.sluice(*words).stderr == ""
+
+
+@pytest.mark.parametrize("command", ["trust", "status --token x", "doctor"])
+def test_waiting_in_vain_is_ended_by_ctrl_c(tmp_path: Path, command: str) -> None:
+    """And leaves nothing on the terminal but what was printed before."""
+    words = command.split()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"wss://127.0.0.1:{silent.getsockname()[1]}"
+        environ = {"STATE_DIRECTORY": str(tmp_path / "state")}
+        terminal = Terminal([*SLUICE, words[0], "--url", url, *words[1:]], tmp_path, environ)
+        try:
+            terminal.shows(f"{url} ...")
+            terminal.type("\x03")
+            assert terminal.wait() == 130
+            terminal.until(lambda: f"{url} ..." not in terminal.text, "the line is taken back")
+            assert "KeyboardInterrupt" not in terminal.text
+        finally:
+            terminal.close()
 
 
 def test_the_list(home: Home, tunnel: Tunnel) -> None:

@@ -76,6 +76,22 @@ def test_help_names_every_option() -> None:
         ("server --domain", "--domain needs a value"),
         ("server --domain=", "--domain needs a value"),
         ("server --domain a/b", "--domain a/b: a name"),
+        ("server --domain a.example --domain b;c", "--domain b;c: a name"),
+        ("server --domain a.example --domain -x", "--domain -x: a name"),
+        ("server --domain a.example --domain 10.0.0.256", "--domain 10.0.0.256: a name"),
+        ("server --domain 10.0.0.1 --letsencrypt", "--letsencrypt is for names"),
+        ("server --domain a.example --letsencrypt-issuer foo", "--letsencrypt-issuer foo: prod, staging"),
+        ("server --domain a.example --letsencrypt-email me", "--letsencrypt-email me is no e-mail address"),
+        ("server --domain a.example --port 8123", "port 8123 would be for visitors and for clients"),
+        ("server --domain a.example --control-port 8000 --mode both", "port 8000 would be for visitors and for clients"),
+        ("server --domain a.example --letsencrypt --control-port 443", "port 443 would be for visitors"),
+        ("server --domain a.example --port 08", "--port 08: a port is wanted"),
+        ("server --domain a.example --mode tcp --allow-ports abc", "--allow-ports abc: ports are wanted"),
+        ("server --domain a.example --mode tcp --allow-ports 22,9-8", "--allow-ports 22,9-8: ports are wanted"),
+        ("server --domain a.example --source-sha256 zz", "--source-sha256 zz: 64 hex digits"),
+        ("server --domain a.example --python /nonexistent --root /", "--python: there is no such program"),
+        ("client --url wss://a.example --ca-fingerprint zz", "--ca-fingerprint zz: the 64 hex digits"),
+        ("client --url ftp://a.example", "--url ftp://a.example: the server's address"),
         ("server --domains a.example", "there is no option --domains"),
         ("server --domain a.example --mode udp", "--mode udp: http, tcp or both"),
         ("server --domain a.example --port 0", "--port 0: a port is wanted"),
@@ -103,6 +119,8 @@ def test_help_names_every_option() -> None:
         ("client --url wss://a.example", "--upstream is missing"),
         ("client --url wss://a.example --upstream http://b", "--token-file is missing"),
         ("update --domain a.example", "update keeps the configuration: --domain"),
+        ("update --config /etc/hostname", "update keeps the configuration: --config"),
+        ("server --config /etc", "--config /etc cannot be read, or is no file"),
         ("update --uninstall", "--uninstall goes with server, client, or neither"),
         ("server --uninstall --port 80", "--uninstall needs no other flags"),
     ],
@@ -112,6 +130,15 @@ def test_wrong_arguments(words: str, said: str, tmp_path: Path) -> None:
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr.startswith("Error: ") and said in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+def test_a_token_that_can_be_read_only_once(tmp_path: Path) -> None:
+    """As a shell's <(...) hands it over: the second reading would find nothing, and that would be the token."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    told = install("client", "--url", "wss://a.example", "--upstream", "http://b", "--token-file", pipe, cwd=tmp_path)
+    assert told.returncode == 2
+    assert told.stderr == f"Error: --token-file {pipe} is a pipe, which can be read only once: name a file\n"
 
 
 def test_a_value_with_a_line_break() -> None:
@@ -191,8 +218,9 @@ def test_lines_of_the_pages() -> None:
         line = re.sub(r"--source \S+\.whl( --source-sha256 \S+)?", "", line)
         words = line[line.index("install.sh") :].split()[1:]
         told = install(*words, "--dry-run", "--any-system")
-        # An update has nothing to update where nothing is installed.
-        assert told.returncode == 0 or (words[0] == "update" and "nothing is installed" in told.stderr), told.stderr
+        # Where nothing is installed there is nothing to update, and nothing to remove.
+        missing = {"update": "nothing is installed here yet", "--uninstall": "this script has installed nothing here"}
+        assert told.returncode == 0 or missing.get(words[0], "?") in told.stderr, told.stderr
 
 
 def test_out_of_a_pipe(tmp_path: Path) -> None:
@@ -360,8 +388,9 @@ def test_a_configuration_that_is_no_good(server: Machine, tmp_path: Path) -> Non
     mine.write_text('command = "http server"\nprot = 80\n')
     before = files_in(server.tree)
     told = server.install("server", "--config", mine)
-    assert told.returncode == 1
-    assert "/etc/sluice/server.toml:2: unknown key prot: do you mean port?" in told.stderr
+    assert told.returncode == 2
+    assert told.stderr == f"Error: {mine}:2: unknown key prot: do you mean port?\n"
+    assert server.install("server", "--config", mine, "--dry-run").stderr == told.stderr
     assert files_in(server.tree) == before
 
 
@@ -369,15 +398,27 @@ def test_a_configuration_for_something_else(server: Machine, tmp_path: Path) -> 
     mine = tmp_path / "mine.toml"
     mine.write_text('command = "client"\nurl = "wss://a.example"\nupstream = ["http://127.0.0.1:3000"]\n')
     told = server.install("server", "--config", mine, "--replace-config")
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "this configuration is for sluice client, and not for a server" in told.stderr
 
 
 def test_somebody_elses_environment(tree: Path) -> None:
+    """It is neither installed into nor removed."""
     (tree / "opt" / "sluice" / "bin").mkdir(parents=True)
+    (tree / "etc" / "sluice").mkdir()
+    before = files_in(tree)
     told = install(*SERVER, "--root", tree)
+    assert told.returncode == 2
+    assert "/opt/sluice was not made by this script: move it away" in told.stderr
+    (tree / "opt" / "sluice" / "pyvenv.cfg").touch()
+    told = install("update", "--root", tree)
+    assert told.returncode == 2
+    assert "docs/upgrading.md tells how" in told.stderr
+    (tree / "opt" / "sluice" / "pyvenv.cfg").unlink()
+    told = install("--uninstall", "--root", tree)
     assert told.returncode == 1
-    assert "/opt/sluice was not made by this script" in told.stderr
+    assert "has installed nothing here" in told.stderr and "Not of its making: /opt/sluice /etc/sluice" in told.stderr
+    assert files_in(tree) == before
 
 
 def test_an_update_that_fails(server: Machine, tmp_path: Path) -> None:
@@ -404,7 +445,10 @@ def test_an_update_and_back(server: Machine, tmp_path: Path) -> None:
         assert told.returncode == 0, told.stderr
         assert f"--source {url} --source-sha256 {digest}" in told.stdout
         assert server.version() == "0.2.0"
-    assert server.install("update").returncode == 0
+    assert server.install("update", source=newer).returncode == 0
+    assert len(os.listdir(server.path("opt/sluice/versions"))) == 2, "twice is once: the one before is still there"
+    told = server.install("update")
+    assert told.returncode == 0 and "installing Sluice" not in told.stderr
     assert server.version() == "0.1.0"
 
 
@@ -427,8 +471,10 @@ def serve(directory: Path) -> Iterator[str]:
 def test_a_client_beside_it_and_without_it(server: Machine, token_file: Path) -> None:
     before = installed(server)
     told = server.install(*client(token_file))
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "the server on this machine has another token" in told.stderr
+    assert f"install.sh update --token-file {token_file}" in told.stderr
+    assert installed(server) == before
     token_file.write_bytes(server.path("etc/sluice/token").read_bytes())
     token_file.chmod(0o600)
     told = server.install(*client(token_file))

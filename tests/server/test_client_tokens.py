@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from appliance.server import client_tokens as module
 from appliance.server.client_tokens import ClientToken, ClientTokens, TokensError, digest_of
 from appliance.server.limits import Limits
+from tests.stage.process import ROOT
 
 LIMITS = Limits.parse(["*.home.example.com"], ["22", "8000-8010"], forward=True)
 
@@ -42,14 +45,14 @@ def test_made_found_and_kept(path: Path, tokens: ClientTokens) -> None:
     assert found(again, text) is not None and found(again, text + "x") is None
     kept = found(again, text)
     assert kept is not None and (kept.limits, kept.digest) == (LIMITS, token.digest)
-    assert abs((kept.created - token.created).total_seconds()) < 1
+    assert kept == token, "to the second: what is read again is what was made"
 
 
 def test_the_file_is_ours_alone_and_holds_no_token(path: Path, tokens: ClientTokens) -> None:
     text, _ = tokens.add("pi", LIMITS)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert text not in path.read_text() and text.removeprefix("sluice_") not in path.read_text()
-    assert list(path.parent.iterdir()) == [path]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, "authority.lock"}
 
 
 def test_removed(path: Path, tokens: ClientTokens) -> None:
@@ -77,6 +80,15 @@ def test_one_of_a_name_and_not_too_many(tokens: ClientTokens, monkeypatch: pytes
     monkeypatch.setattr(module, "MOST_TOKENS", 1)
     with pytest.raises(TokensError, match="there are 1 tokens: remove some"):
         tokens.add("nas", Limits())
+
+
+def test_what_could_not_be_read_again_is_not_written(path: Path, tokens: ClientTokens) -> None:
+    names = [f"{number}{'x' * 240}.example" for number in range(100)]
+    limits = Limits.parse(names, [])
+    with pytest.raises(TokensError, match="too many names and ports"):
+        for number in range(module.MOST_TOKENS):
+            tokens.add(f"t{number}", limits)
+    assert 100 < len(tokens.listing()) == len(ClientTokens(path).listing())
 
 
 def entry(**changed: Any) -> dict[str, Any]:
@@ -131,8 +143,9 @@ def test_a_damaged_file_lets_nobody_in_and_stays(path: Path, caplog: pytest.LogC
 def test_a_file_that_others_may_write_to(path: Path, tokens: ClientTokens) -> None:
     text, _ = tokens.add("pi", Limits())
     path.chmod(0o620)
-    os.utime(path, (1, 1))
     assert found(tokens, text) is None and "others may write to it" in tokens.problem
+    path.chmod(0o600)
+    assert found(tokens, text) is not None and not tokens.problem, "noticed without a write"
 
 
 def test_damage_while_it_runs_and_its_end(path: Path, tokens: ClientTokens) -> None:
@@ -156,6 +169,40 @@ def test_what_another_server_of_this_directory_does(path: Path, tokens: ClientTo
     tokens.remove("pi")
     other.look()
     assert ended == [True] and found(other, text) is None
+
+
+def test_a_file_that_is_read_again_ends_nobody(path: Path, tokens: ClientTokens) -> None:
+    _, token = tokens.add("pi", LIMITS)
+    os.utime(path, (1, 1))
+    tokens.look()
+    assert tokens.holds(token)
+    limited = json.loads(path.read_text())
+    limited["tokens"][0]["names"] = []
+    path.write_text(json.dumps(limited))
+    tokens.look()
+    assert not tokens.holds(token), "with other limits it must connect anew"
+
+
+_ADDS_AND_REMOVES = """
+import pathlib, sys
+from appliance.server.client_tokens import ClientTokens
+from appliance.server.limits import Limits
+tokens = ClientTokens(pathlib.Path(sys.argv[1]))
+for number in range(20):
+    tokens.add(f"{sys.argv[2]}{number}", Limits())
+    assert tokens.remove(f"old{sys.argv[2]}{number}")
+"""
+
+
+def test_several_servers_change_it_at_once(path: Path, tokens: ClientTokens) -> None:
+    """Nothing that was made is lost, and nothing that was removed comes back."""
+    for server in "abc":
+        for number in range(20):
+            tokens.add(f"old{server}{number}", Limits())
+    command = [sys.executable, "-c", _ADDS_AND_REMOVES, str(path)]
+    others = [subprocess.Popen([*command, server], cwd=ROOT) for server in "abc"]
+    assert [other.wait(60) for other in others] == [0, 0, 0]
+    assert {token.name for token in tokens.listing()} == {f"{one}{number}" for one in "abc" for number in range(20)}
 
 
 def test_a_directory_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+from _socket import socket as NativeSocket
 from typing import Any
 
 import pytest
@@ -16,11 +18,13 @@ from appliance.server import edge as edge_module
 from appliance.server import listening
 from appliance.server.edge import Edge
 from appliance.server.secure import Secure
+from appliance.transport.activation import Inherited, Passed
 from appliance.transport.listener import Capacity
 from appliance.tunnel.counters import HttpCounters
 from appliance.tunnel.router import Router
 from tests.end_to_end.house import descriptors, listener
 
+PLACES = (("::1", socket.AF_INET6), ("127.0.0.2", socket.AF_INET))
 OWN: dict[str, Any] = {"data_cert": ("c",), "data_key": ("k",), "data_addr": "127.0.0.1", "https_port": 0}
 
 
@@ -93,3 +97,18 @@ def test_what_is_said_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
         edge.close()
         assert caplog.messages == [f"visitors: {text.format(port)}" for text, port in zip(said, ports, strict=True)]
     assert edge_module.log.name == "sluice.server"
+
+
+def test_of_sockets_that_were_passed_on_their_own_address_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    sockets = [socket.create_server((host, 0), family=family) for host, family in PLACES]
+    inherited = Inherited(Passed("http", NativeSocket(fileno=os.dup(sock.fileno()))) for sock in sockets)
+    edge = make(secure=False, data_addr="")
+    edge.open(inherited)
+    edge.start()
+    edge.stop()
+    edge.close()
+    ports = [sock.getsockname()[1] for sock in sockets]
+    assert caplog.messages == [f"visitors: http://[::1]:{ports[0]}", f"visitors: http://127.0.0.2:{ports[1]}"]
+    for sock in sockets:
+        sock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ SLUICE = (sys.executable, "-m", "appliance")
 PATIENCE_SECONDS = 20.0  # bound of every wait; nothing takes nearly as long where all is well
 # Below the usual ephemeral range, so that no outgoing connection takes a port between choosing and listening.
 PORTS = range(20000, 32000)
+PORTS_EACH = 250  # of these, for one process of tests
 
 running: list[Process] = []  # shown when a test fails
 
@@ -123,9 +125,29 @@ def eventually(look: Callable[[], _Value], what: str, *processes: Process, secon
     return value
 
 
+def _claimed_ports() -> tuple[socket.socket, range]:
+    """Ports that no other process of tests chooses: they are this one's while it lives, and has the socket."""
+    starts = list(PORTS[::PORTS_EACH])
+    random.shuffle(starts)
+    for start in starts:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0sluice tests: ports from {start}")
+        except OSError:
+            claim.close()
+        else:
+            return claim, range(start, start + PORTS_EACH)
+    raise AssertionError(f"there are {len(starts)} other processes of tests")
+
+
+# At once, since tests count descriptors. Each port in its turn, so that none is given to two that do not listen yet.
+_claim, _claimed = _claimed_ports()
+_turns = itertools.cycle(_claimed)
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    for _ in range(200):
-        port = random.choice(PORTS)
+    for _ in range(PORTS_EACH):
+        port = next(_turns)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with contextlib.suppress(OSError), socket.socket(family) as probe:
             probe.bind((host, port))

@@ -190,6 +190,21 @@ def test_server_url(text: str, expected: ServerUrl, public: bool) -> None:
     assert parse_server_url(str(url)) == url
 
 
+@pytest.mark.parametrize(
+    ("url", "field"),
+    [
+        ("wss://tunnel.example.com", "tunnel.example.com"),
+        ("wss://tunnel.example.com:443", "tunnel.example.com"),
+        ("wss://tunnel.example.com:8123", "tunnel.example.com:8123"),
+        ("ws://tunnel.example.com:443", "tunnel.example.com:443"),
+        ("ws://[::1]:80", "[::1]"),
+    ],
+)
+def test_what_stands_in_host(url: str, field: str) -> None:
+    """Proxies compare it with names, and browsers leave the usual port out."""
+    assert parse_server_url(url).host_field == field
+
+
 def test_authority_has_brackets() -> None:
     assert parse_server_url("[::1]:8123").authority == "[::1]:8123"
     assert parse_server_url("a:8123").authority == "a:8123"

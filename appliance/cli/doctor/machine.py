@@ -80,7 +80,11 @@ def _descriptors() -> Finding:
     most = "any number of" if hard == resource.RLIM_INFINITY else f"{hard}"
     if hard != resource.RLIM_INFINITY and hard < ENOUGH_DESCRIPTORS:
         fix = f"LimitNOFILE=65536 in the systemd unit, or ulimit -Hn 65536 (at least {ENOUGH_DESCRIPTORS})"
-        text = f"{most} files may be open, which is enough for some {max(0, hard // 2 - 50)} visitors at once"
+        visitors = max(0, hard // 2 - 50)
+        if not visitors:
+            text = f"{most} files may be open, which is enough for no visitor at all"
+            return Finding("descriptors", ERROR, text, fix)
+        text = f"{most} files may be open, which is enough for some {visitors} visitors at once"
         return Finding("descriptors", WARNING, text, fix)
     return Finding("descriptors", OK, f"{most} files may be open (a program starts with {soft})")
 

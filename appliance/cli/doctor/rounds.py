@@ -10,7 +10,7 @@ import click
 
 from appliance.cli import checking
 from appliance.cli.doctor import client, machine, names, server
-from appliance.cli.doctor.findings import ERROR, WARNING, Finding, Findings, render, worst
+from appliance.cli.doctor.findings import ERROR, OK, WARNING, Finding, Findings, render, worst
 from appliance.cli.terminal import BOLD, doing, paint
 from appliance.cli.watch_text import COLOURS
 from appliance.config.client_options import ClientOptions
@@ -21,6 +21,8 @@ from appliance.config.options import ConfigError
 USUAL_PLACE = "/etc/sluice"
 USUAL_FILES = ("server.toml", "client.toml")
 EXIT_ILL = 1
+
+_MORE = "--config FILE looks at a server or client here, --url URL at a server elsewhere, --name NAME at the DNS"
 
 Part = tuple[str, Findings]
 
@@ -60,6 +62,9 @@ def parts(config: DoctorConfig) -> Iterator[Part]:
         text = "this user may not look into it, and so not at what is configured"
         yield USUAL_PLACE, iter([Finding("file", WARNING, text, "run this as root")])
     there = [path for name in USUAL_FILES if os.path.exists(path := os.path.join(USUAL_PLACE, name))]
+    if not there and not config.name and os.access(USUAL_PLACE, os.X_OK) == os.path.isdir(USUAL_PLACE):
+        text = f"there is no {' and no '.join(USUAL_FILES)}, so nothing of a server or a client was looked at"
+        yield USUAL_PLACE, iter([Finding("file", OK, text, _MORE)])
     yield from (_of_file(path, config) for path in there)
     if not there:
         yield from _named(config)

@@ -8,6 +8,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import click
+
 from appliance.certificates.trust import CA_PATH
 from appliance.cli.asking import Asking, StatusError
 from appliance.cli.doctor.findings import ERROR, OK, WARNING, Finding
@@ -67,8 +69,8 @@ def find(config: ControlPlaneOptions) -> Running:
 def _told(config: ControlPlaneOptions, host: str, mark: str) -> list[Finding]:
     """What it says of itself, if it can be told safely that it is ours."""
     here = Finding("running", OK, "this server runs")
-    if config.tls and not mark:
-        return [here]  # its certificate is for its public name, which is not what we ask for
+    if config.tls and mark != _own_mark(config):
+        return [here]  # its certificate is for its public name, which is not what we ask for, or it may be another's
     options = TrustOptions(ca_fingerprint=mark) if mark else TrustOptions()
     url = ServerUrl("wss" if config.tls else "ws", host, config.control_port)
     try:
@@ -88,6 +90,18 @@ def _told(config: ControlPlaneOptions, host: str, mark: str) -> list[Finding]:
         text = f"it is {version}, and installed is {full_version()}"
         return [here, Finding("running", WARNING, text, "restart it: systemctl restart sluice-server")]
     return [here]
+
+
+def _own_mark(config: ControlPlaneOptions) -> str | None:
+    """Of the authority that is kept here for it; None where none can be read."""
+    from appliance.certificates.authority import state_directory
+    from appliance.cli.certificates import authority_in
+
+    try:
+        found = authority_in(state_directory(config.auto_tls_path, os.environ))
+    except (OSError, ConfigError, click.ClickException):
+        return None
+    return found["fingerprint"] if found is not None else None
 
 
 def ask(host: str, port: int, tls: bool, path: str) -> tuple[int, bytes]:

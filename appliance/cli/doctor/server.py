@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appliance.cli import addresses
-from appliance.cli.doctor import client, machine, names
+from appliance.cli.doctor import machine, names, secret
 from appliance.cli.doctor.findings import ERROR, OK, WARNING, Finding, Findings
 from appliance.cli.doctor.running import Running, find
 from appliance.config.control_plane import ControlPlaneOptions
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 def look(config: ControlPlaneOptions, more_names: Iterable[str]) -> Findings:
-    yield from client.token(config)
+    yield from secret.look(config)
     try:
         addresses.check_rules(config)
     except ConfigError as error:

@@ -68,6 +68,7 @@ def _comment(plan: Plan) -> str:
             "A client needs the server's token, which must not stand in user data, where others read it:",
             f"write it to {TOKEN_FILE} (owner root, mode 0600) over `ssh`. Until then the service tries again.",
         ]
+    lines.append(f"To update it: {ENVIRONMENT}/bin/pip install --upgrade WHEEL && systemctl restart {plan.name}")
     others = [file.path for file in plan.files if file.key != "token"]
     if others:
         lines.append(f"These are for you to bring there, too: {', '.join(others)}")

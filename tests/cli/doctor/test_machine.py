@@ -62,6 +62,9 @@ def test_few_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.resource, "getrlimit", lambda what: (256, 1024))
     (found,) = named("descriptors")
     assert found.level == WARNING and "LimitNOFILE" in found.fix
+    monkeypatch.setattr(machine.resource, "getrlimit", lambda what: (64, 64))
+    (found,) = named("descriptors")
+    assert found.level == ERROR and "no visitor at all" in found.text and "LimitNOFILE" in found.fix
     monkeypatch.setattr(machine.resource, "getrlimit", lambda what: (256, resource.RLIM_INFINITY))
     assert named("descriptors")[0].level == OK
 

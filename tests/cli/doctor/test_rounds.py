@@ -22,11 +22,15 @@ def looked_at(capsys: pytest.CaptureFixture[str], *flags: str, status: int = 0) 
     return list(dict.fromkeys(one["about"] for one in json.loads(capsys.readouterr().out)["findings"]))
 
 
-def test_this_machine_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert looked_at(capsys) == ["this machine"]
+def test_this_machine_alone(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert looked_at(capsys) == ["this machine", str(place)]
     assert looked_at(capsys, "--name", "localhost") == ["this machine", "names"]
     assert run(["doctor"]) == 0
-    assert capsys.readouterr().out.endswith("All is well.\n")
+    said = capsys.readouterr().out
+    assert "there is no server.toml and no client.toml, so nothing" in said and "-> --config FILE looks at" in said
+    assert said.endswith("All is well.\n")
+    place.rmdir()
+    assert looked_at(capsys) == ["this machine", str(place)]
 
 
 def test_files_where_they_usually_are(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def test_any_bytes(data: bytes, deflate: bool | None) -> None:
 # Compressed
 
 
-@pytest.mark.parametrize("junk", [b"\xff\xff\xff", b"\x07", os.urandom(50)])
+@pytest.mark.parametrize("junk", [b"\xff\xff\xff", b"\x07", os.urandom(50)], ids=["ones", "seven", "any"])
 def test_what_cannot_be_inflated(junk: bytes) -> None:
     """What follows is not lost where each message begins anew."""
     good = Deflate(anew=True)(b"hello")

@@ -60,7 +60,7 @@ export class Charts {
   #step = 1;
   #fetchedAt = 0; // performance.now() of the last time in #times
   #loading = 0;
-  #summarized = 0;
+  #summarized = -Infinity;
 
   constructor(scope) {
     this.#scope = scope;
@@ -96,7 +96,7 @@ export class Charts {
     this.#times = times;
     this.#series = series;
     this.#fetchedAt = performance.now();
-    this.#summarized = 0;
+    this.#summarized = -Infinity;
     this.redraw();
   }
 

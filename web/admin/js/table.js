@@ -71,7 +71,8 @@ export class Table {
     if (!column.sort)
       return { column, element: replace(element, column.unlabelled ? h("span.unseen", column.label) : column.label) };
     const arrow = h("span.arrow", { "aria-hidden": "true" });
-    element.append(h("button.sort", { type: "button", title: column.title, onclick: () => this.#sortBy(column.key) }, column.label, arrow));
+    const sort = { type: "button", title: column.title, onclick: () => this.#sortBy(column.key) };
+    element.append(h("button.sort", sort, column.label, arrow));
     return { column, element, arrow };
   }
 

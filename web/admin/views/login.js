@@ -79,6 +79,7 @@ export function showLogin(app, { text, onlogin }) {
 function refusal(error) {
   if (error.status === 401)
     return "This token is not the server's. Check it, and mind spaces and line ends.";
-  if (error.status === 429) return "Too many wrong tokens come from your address, so nobody can log in from there now. Wait ten seconds, then try again.";
+  if (error.status === 429)
+    return "Too many wrong tokens come from your address, so nobody can log in from there now. Wait ten seconds, then try again.";
   return error.message;
 }

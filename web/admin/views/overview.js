@@ -127,7 +127,8 @@ class Tiles {
       now.errorsPerSecond ? `${percent(share)} of requests` : "none",
       now.errorsPerSecond > 0,
     );
-    this.#set("latency", duration(now.p50Seconds), now.p95Seconds === null ? "no answers" : `95 % begin in ${duration(now.p95Seconds)}`);
+    const within = now.p95Seconds === null ? "no answers" : `95 % begin in ${duration(now.p95Seconds)}`;
+    this.#set("latency", duration(now.p50Seconds), within);
     this.#set("traffic", bytesPerSecond(now.bytesInPerSecond), "requests and uploads");
     this.#set("answers", bytesPerSecond(now.bytesOutPerSecond), "answers and downloads");
     this.#set(
