@@ -1,6 +1,7 @@
 """A request's way out through an HTTP proxy: it is told what fails there, and what behind it. No gevent."""
 
 import http.client
+import os
 import ssl
 
 from appliance.wire.address import ServerUrl, join_host_port
@@ -30,6 +31,8 @@ class ThroughProxy(http.client.HTTPConnection):
         except OSError as error:
             raise ProxyFailed(f"the proxy {self._place} does not lead there: {error.strerror or error}") from None
         except http.client.HTTPException:
+            # Its half-read answer holds on to the socket, which would be closed some time later, with a warning.
+            os.close(self.sock.detach())
             raise ProxyFailed(f"the proxy {self._place} does not answer as a proxy does") from None
         if self._context is not None:
             self.sock = self._context.wrap_socket(self.sock, server_hostname=self._url.host)

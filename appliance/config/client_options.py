@@ -46,7 +46,7 @@ class ClientOptions(TokenOptions, TrustOptions, LogOptions, ConfigFileOptions, G
         group=SERVER,
         metavar="TEXT",
         default_text="this machine's host name",
-        help="What this client is called on the server: in its status, on its admin page, in its log.",
+        help="What this client is called on the server: in its log, on its admin page, in `status --watch`.",
     )
 
     upstream: tuple[str, ...] = option((), group=UPSTREAMS, help="What visitors reach.")

@@ -84,9 +84,8 @@ class Server:
         self.doors: Doors | None = None
         if isinstance(config, TcpServerConfig):
             self.doors = Doors(config, self.state.tcp, self._own_ports, self._capacity)
-        self.registry = Registry(
-            config, Offers(self.router, self.doors), self.state.control, limit, context is None, self.guard.clients
-        )
+        offers = Offers(self.router, self.doors, getattr(config, "control_domain", None))
+        self.registry = Registry(config, offers, self.state.control, limit, context is None, self.guard.clients)
         self._describe()
         self._pages = make_pages(self.state)
         self._reception: Reception | None = None

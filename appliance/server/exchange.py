@@ -139,7 +139,7 @@ class Exchange:
 
     def _note(self, error: Exception) -> None:
         if self.watch is not None:
-            self.watch.why = str(error)
+            self.watch.why = getattr(error, "strerror", None) or str(error)
             self.watch.left = isinstance(error, PeerLeft)
 
     def _unsent(self) -> bytes:

@@ -28,11 +28,13 @@ _host_header = re.compile(r"[A-Za-z0-9._~:\[\]-]{0,260}").fullmatch
 
 
 class Offers:
-    """Names go to `router`, ports to `doors`; None where the server's mode has no such thing."""
+    """Names go to `router`, ports to `doors`; None where the server's mode has no such thing. `own_name`: at which the
+    control plane is on visitors' ports."""
 
-    def __init__(self, router: Router | None, doors: Doors | None) -> None:
+    def __init__(self, router: Router | None, doors: Doors | None, own_name: str | None = None) -> None:
         self._router = router
         self._doors = doors
+        self._own_name = own_name
 
     def serve(self, session: Session, message: Hello | Update, limits: Limits = UNLIMITED) -> Served:
         """Serve what the message offers, in place of what the session offered before, as far as its token's `limits`
@@ -40,7 +42,7 @@ class Offers:
 
         Raises MessageError for offers that are not understood, of which none is served.
         """
-        names, refused = _within(limits, read_offers(message.upstreams))
+        names, refused = self._within(limits, read_offers(message.upstreams))
         ports = read_ports(message.ports)
         wanted = tuple(offer for offer in message.ports if not limits.objection_to_port(offer.port))
         refused += [
@@ -64,24 +66,27 @@ class Offers:
         session.upstreams = (*(upstream for upstream, _ in names), *served)
         return _fitting(refused)
 
+    def _within(
+        self, limits: Limits, names: list[tuple[Upstream, str]]
+    ) -> tuple[list[tuple[Upstream, str]], list[Refusal]]:
+        """Those that may be served, and the others."""
+        served, refused = [], []
+        for upstream, host in names:
+            why = limits.objection_to_name(upstream.pattern)
+            if upstream.pattern and upstream.pattern == self._own_name:
+                why = "this name is the server's own (--control-domain)"
+            if why:
+                refused.append(Refusal(upstream.label[:SHOWN_LETTERS], why))
+            else:
+                served.append((upstream, host))
+        return served, refused
+
     def withdraw(self, session: Session) -> None:
         """The session is over."""
         if self._router is not None:
             self._router.withdraw(session)
         if self._doors is not None:
             self._doors.withdraw(session)
-
-
-def _within(limits: Limits, names: list[tuple[Upstream, str]]) -> tuple[list[tuple[Upstream, str]], list[Refusal]]:
-    """Those that may be served, and the others."""
-    served, refused = [], []
-    for upstream, host in names:
-        why = limits.objection_to_name(upstream.pattern)
-        if why:
-            refused.append(Refusal(upstream.label[:SHOWN_LETTERS], why))
-        else:
-            served.append((upstream, host))
-    return served, refused
 
 
 def read_offers(offers: tuple[Offer, ...]) -> list[tuple[Upstream, str]]:

@@ -97,6 +97,7 @@ def test_a_client_with_a_token_of_its_own(
         page.get_by_role("button", name="Revoke the-Pi-upstairs").click()
         dialog.get_by_role("button", name="Revoke").click()
         expect(page.get_by_text("The token the-Pi-upstairs was revoked.")).to_be_visible()
+        expect(page.get_by_role("heading", name="Tokens")).to_be_focused()
         expect(page.get_by_text("No client has a token of its own")).to_be_visible()
         assert tunnel.status()["clients"] == []
         eventually(lambda: "the token the-Pi-upstairs was removed" in client.output, "it is told", client)

@@ -153,7 +153,7 @@ def test_who_is_turned_away_by_allow_ips_is_told(tmp_path: Path) -> None:
         words = ["--url", tunnel.url, "--token", TOKEN]
         asking = Process("status", [*SLUICE, "status", *words], tmp_path)
         assert asking.wait() == 1
-        assert "does not let this address in: see --allow-ips of the server" in asking.output
+        assert "does not let this address in; see --allow-ips of the server" in asking.output
         asking.stop()
         client = Process("client", [*SLUICE, "tcp", "client", *words, "--upstream", "2222=127.0.0.1:22"], tmp_path)
         told(client, "refuses this client: this address may not connect (--allow-ips of the server)")

@@ -137,6 +137,6 @@ def test_many_at_once_and_many_in_a_row(stage: Stage) -> None:
     stage.check(before)
     port = f'{{port="{stage.door}"}}'
     assert stage.tunnel.metrics("tcp_dataplane_connections_total") == {port: 4 * AT_ONCE + IN_A_ROW}
-    assert stage.tunnel.metrics("sluice_dataplane_refused_total") == {}
+    assert not any(stage.tunnel.metrics("sluice_dataplane_refused_total").values())
     for *then, now in zip(*usual, (held.memory for held in stage.held()), strict=True):
         assert now < max(then) + 4 * MIB, "200 bytes of each connection, or 8 KiB of each stream, would be more"

@@ -53,7 +53,7 @@ class Stage:
     def __init__(self, mode: str = "http+tcp") -> None:
         self.router = Router() if "http" in mode else None
         self.doors: Any = FakeDoors() if "tcp" in mode else None
-        self.offers = Offers(self.router, self.doors)
+        self.offers = Offers(self.router, self.doors, "ctl.example")
         self.limits = UNLIMITED
         self.session = Session("0" * 32, "192.0.2.1:5", "test", Pool(lambda count: None, lambda error: None, 0, 10))
 
@@ -286,3 +286,11 @@ def test_a_long_upstream_is_told_by_its_beginning() -> None:
     path = "/srv/" + "x" * 1000
     served = stage.say({"a.example": path})
     assert served.refused[0].offer == f"a.example={path}"[:SHOWN_LETTERS]
+
+
+def test_the_server_s_own_name() -> None:
+    stage = Stage()
+    served = stage.say({"ctl.example": "http://127.0.0.1:1", "a.example": "http://127.0.0.1:1"})
+    [refusal] = served.refused
+    assert refusal.offer.startswith("ctl.example=") and "the server's own (--control-domain)" in refusal.reason
+    assert stage.names == ["a.example"]

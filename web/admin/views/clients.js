@@ -35,7 +35,12 @@ class Clients {
     this.scope = scope;
     this.table = clientsTable();
     this.events = h("ul.events");
-    this.tokens = tokensTable(() => this.load());
+    this.tokensHeading = h("h2.section-title", { tabindex: -1 }, "Tokens");
+    this.tokens = tokensTable(async () => {
+      await this.load();
+      // The button that was pressed has gone with its row: who works by keyboard goes on from here.
+      if (document.activeElement === document.body) this.tokensHeading.focus({ preventScroll: true });
+    });
     this.trouble = h("div");
     this.listPart = h(
       "div",
@@ -45,7 +50,7 @@ class Clients {
         link("Add a client", "#/add", { picture: "add", kind: "primary" }),
       ),
       this.table.element,
-      h("h2.section-title", "Tokens"),
+      this.tokensHeading,
       this.trouble,
       this.tokens.element,
       h("h2.section-title", "Comings and goings"),
