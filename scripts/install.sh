@@ -240,7 +240,7 @@ check_values() {
 # each_line LINES COMMAND: the command with each of them.
 each_line() {
     printf '%s' "${1:+$1
-}" | while read -r line; do "$2" "$line" || exit; done || exit
+}" | while IFS= read -r line; do "$2" "$line" || exit; done || exit
 }
 
 check_domain() {
@@ -251,7 +251,8 @@ print_name() { is_address "$1" || printf '%s\n' "$1"; }
 
 check_ports_differ() {
     [ "$role" = server ] && [ -z "$config_file" ] && [ "$mode" != tcp ] || return 0
-    if [ "$letsencrypt" = 1 ]; then others="${port:-443} 80"; else others=${port:-8000}; fi
+    if [ "$letsencrypt" = 1 ]; then others="${port:-80} 443"; else others=${port:-8000}; fi
+    [ "$letsencrypt" = 0 ] || [ "$port" != 443 ] || wrong "--port 443: that one is for https://, and --port for http://"
     for each in $others; do
         [ "${control_port:-8123}" != "$each" ] ||
             wrong "port $each would be for visitors and for clients: give another --port or --control-port"
@@ -681,7 +682,7 @@ check_roles() {
     checked=1
 }
 
-# check_role ROLE: its configuration, of which come settings and units. A first line is enough for people.
+# check_role ROLE: its configuration, of which settings and units are made.
 check_role() {
     staged=$stage/etc/sluice/$1.toml
     sluice config check "$staged" >"$work/told" 2>&1 || refuse_config "$1" "$?"
@@ -766,11 +767,13 @@ undo_all() {
         say "taking units and configuration away again; what was built stays for the next try"
     fi
     for each in server client; do
-        for name in $(units_of "$each"); do
-            [ -e "$work/before/units/$name" ] || drop_units "$each" "$name"
-        done
+        names=
+        for name in $(units_of "$each"); do [ -e "$work/before/units/$name" ] || names="$names $name"; done
+        # shellcheck disable=SC2086  # several
+        [ -z "$names" ] || drop_units "$each" $names
     done
-    rm -f -- "$etc/server.toml" "$etc/client.toml" "$etc/token" ${kept_old:+"$kept_old"}
+    for file in server.toml client.toml token; do rm -f -- "$etc/$file" "$etc/$file.new"; done
+    [ -z "$kept_old" ] || rm -f -- "$kept_old"
     for pair in etc:"$etc" units:"$units" installed:"$opt/installed"; do
         for file in "$work/before/${pair%%:*}"/*; do
             [ ! -e "$file" ] || cp -a -- "$file" "${pair#*:}/"
@@ -1227,27 +1230,30 @@ remove_program() {
 remove_data() {
     if [ "$keep_data" = 1 ]; then
         note "kept: /etc/sluice, /var/lib/sluice, and the user sluice"
-        grep -xE '/etc/sluice|/var/lib/(sluice|private)' "$work/directories" >"$work/kept" || :
-        grep -vxF -f "$work/kept" "$work/directories" >"$work/all" || :
-        cp -- "$work/all" "$work/directories"
-        [ ! -d "$etc" ] || cp -- "$work/kept" "$etc/.kept"
-    else
-        while read -r file; do rm -f -- "$tree$file"; done <"$work/written"
-        for each in /etc/sluice /var/lib/sluice; do
-            if grep -qxF "$each" "$work/directories"; then
-                rm -rf -- "$tree$each"
-                [ "$each" = /etc/sluice ] || rm -rf -- "$tree/var/lib/private/sluice"
-            elif [ -e "$tree$each" ]; then
-                note "left: $each, which was there before this script was"
-            fi
-        done
-        ours='^sluice:.*:Sluice tunnels:/var/lib/sluice:/usr/sbin/nologin$'
-        if [ "$(id -u)" = 0 ] && grep -q "$ours" "$tree/etc/passwd" 2>/dev/null; then
-            userdel ${tree:+--prefix "$tree"} sluice
-        fi
+        grep -vxE '/etc/sluice|/var/lib/(sluice|private)' "$work/directories" >"$work/all" || :
+        remove_directories <"$work/all"
+        [ ! -d "$etc" ] || remaining_directories <"$work/directories" >"$etc/.kept"
+        return
     fi
-    sort -r -u "$work/directories" | while read -r each; do rmdir -- "$tree$each" 2>/dev/null || :; done
+    while read -r file; do rm -f -- "$tree$file"; done <"$work/written"
+    for each in /etc/sluice /var/lib/sluice; do
+        if grep -qxF "$each" "$work/directories"; then
+            rm -rf -- "$tree$each"
+            [ "$each" = /etc/sluice ] || rm -rf -- "$tree/var/lib/private/sluice"
+        elif [ -e "$tree$each" ]; then
+            note "left: $each, which was there before this script was"
+        fi
+    done
+    ours='^sluice:.*:Sluice tunnels:/var/lib/sluice:/usr/sbin/nologin$'
+    if [ "$(id -u)" = 0 ] && grep -q "$ours" "$tree/etc/passwd" 2>/dev/null; then
+        userdel ${tree:+--prefix "$tree"} sluice
+    fi
+    remove_directories <"$work/directories"
 }
+
+# Of those on standard input: the empty ones, and the ones that are there.
+remove_directories() { sort -r -u | while read -r each; do rmdir -- "$tree$each" 2>/dev/null || :; done; }
+remaining_directories() { while read -r each; do [ ! -d "$tree$each" ] || printf '%s\n' "$each"; done; }
 
 # ---- all of it
 
@@ -1258,7 +1264,6 @@ clean_up() {
     [ "$status" = 0 ] || [ "$undo" = 0 ] || undo_all || :
     [ "$status" != 2 ] || unbuild || :
     [ -z "$unfinished" ] || rm -rf -- "$unfinished"
-    [ "$status" = 0 ] || rm -f -- "$etc"/*.new
     # What a first try made stays for the next one, and is known to --uninstall.
     record_directories || :
     rm -rf -- "$work"
@@ -1267,10 +1272,12 @@ clean_up() {
 
 # "Nothing was done": without what a look at the configuration took.
 unbuild() {
-    [ -z "$built" ] || rm -rf -- "$built"
-    [ -n "$roles_before" ] || [ -e "$opt/installed/packages" ] || [ -e "$opt/installed/files" ] ||
+    [ -n "$built" ] || return 0
+    rm -rf -- "$built"
+    if grep -qxF /opt/sluice/installed "$work/directories" && [ ! -e "$opt/installed/packages" ]; then
         rm -rf -- "$opt/installed"
-    sort -r -u "$work/directories" | while read -r each; do rmdir -- "$tree$each" 2>/dev/null || :; done
+    fi
+    remove_directories <"$work/directories"
 }
 
 find_roles() {
@@ -1340,9 +1347,8 @@ make_work() {
     work=${work:-$(mktemp -d)}
     exec 8<"$work"
     flock -n 8
-    for each in /run/sluice-install.*; do
-        [ ! -d "$each" ] || flock -n -- "$each" rm -rf -- "$each" 2>/dev/null || :
-    done
+    # Not those of the last minute: they may be about to be locked.
+    find /run -maxdepth 1 -name 'sluice-install.*' -mmin +1 -exec flock -n {} rm -rf -- {} \; 2>/dev/null || :
 }
 
 main() {

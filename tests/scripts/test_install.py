@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def test_help_names_every_option() -> None:
         ("server --domain a.example --letsencrypt-issuer foo", "--letsencrypt-issuer foo: prod, staging"),
         ("server --domain a.example --letsencrypt-email me", "--letsencrypt-email me is no e-mail address"),
         ("server --domain a.example --port 8123", "port 8123 would be for visitors and for clients"),
-        ("server --domain a.example --control-port 8000 --mode both", "port 8000 would be for visitors and for clients"),
+        ("server --domain a.example --control-port 8000 --mode both", "port 8000 would be for visitors"),
         ("server --domain a.example --letsencrypt --control-port 443", "port 443 would be for visitors"),
         ("server --domain a.example --port 08", "--port 08: a port is wanted"),
         ("server --domain a.example --mode tcp --allow-ports abc", "--allow-ports abc: ports are wanted"),
@@ -379,8 +380,19 @@ def test_what_was_edited_is_not_overwritten(server: Machine) -> None:
     assert "ListenStream=8001" in server.path("etc/systemd/system/sluice-server-http.socket").read_text()
     assert server.install(*SERVER, "--replace-config").returncode == 0
     assert config.read_text() == text
-    assert "port = 8001" in config.with_suffix(".toml.old").read_text()
-    config.with_suffix(".toml.old").unlink()
+    old = config.with_suffix(".toml.old")
+    assert "port = 8001" in old.read_text()
+    # A second one does not take its place, and what was not edited is not kept.
+    config.write_text(f"{text}port = 8003\n")
+    told = server.install(*SERVER, "--replace-config")
+    assert "what was edited is kept: /etc/sluice/server.toml.old.2" in told.stderr
+    assert server.install(*SERVER, "--port", 8004).returncode == 0
+    assert server.install(*SERVER).returncode == 0
+    second = config.with_suffix(".toml.old.2")
+    assert {path.name for path in config.parent.glob("*.old*")} == {old.name, second.name}
+    assert "port = 8001" in old.read_text() and "port = 8003" in second.read_text()
+    old.unlink()
+    second.unlink()
 
 
 def test_a_configuration_that_is_no_good(server: Machine, tmp_path: Path) -> None:
@@ -392,6 +404,41 @@ def test_a_configuration_that_is_no_good(server: Machine, tmp_path: Path) -> Non
     assert told.stderr == f"Error: {mine}:2: unknown key prot: do you mean port?\n"
     assert server.install("server", "--config", mine, "--dry-run").stderr == told.stderr
     assert files_in(server.tree) == before
+
+
+def test_a_configuration_that_was_damaged(server: Machine) -> None:
+    """Nothing needs to be touched, so nothing is: not with an update, and not with a look at what it would do."""
+    config = server.path("etc/sluice/server.toml")
+    text = config.read_text()
+    config.write_text(f'{text}hsts = "x"\n')
+    before = files_in(server.tree)
+    for words in (["update"], ["update", "--dry-run"]):
+        told = server.install(*words)
+        assert told.returncode == 2
+        assert re.match(r"Error: /etc/sluice/server\.toml:\d+: hsts = 'x'", told.stderr)
+    assert files_in(server.tree) == before
+    config.write_text(text)
+
+
+def test_a_first_configuration_that_is_no_good(tmp_path: Path) -> None:
+    """What only the program can tell is told by the one that was built for it, which leaves no trace then."""
+    machine = Machine(tmp_path)
+    mine = tmp_path / "mine.toml"
+    mine.write_text('hsts = "x"\n')
+    told = machine.install("server", "--config", mine)
+    assert told.returncode == 2
+    assert f"Error: {mine}:1: hsts" in told.stderr
+    assert files_in(machine.tree) == machine.fresh
+
+
+def test_settings_of_pip_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text("[install]\nuser = true\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
+    told = Machine(tmp_path).install(*SERVER)
+    assert told.returncode == 0, told.stderr
 
 
 def test_a_configuration_for_something_else(server: Machine, tmp_path: Path) -> None:
@@ -436,14 +483,15 @@ def test_an_update_and_back(server: Machine, tmp_path: Path) -> None:
     """From an address, too: what comes from there must be what was promised."""
     newer = make_wheel(tmp_path, "0.2.0")
     for address in serve(tmp_path):
-        url = f"{address}/{newer.name}"
+        url = f"{address}/{newer.name}?a=1&b='"
         told = server.install("update", "--source-sha256", "0" * 64, source=url)
         assert told.returncode == 1 and "--source is not what --source-sha256 says" in told.stderr
         assert server.version() == "0.1.0"
         digest = hashlib.sha256(newer.read_bytes()).hexdigest()
         told = server.install("update", "--source-sha256", digest, source=url)
         assert told.returncode == 0, told.stderr
-        assert f"--source {url} --source-sha256 {digest}" in told.stdout
+        words = shlex.split(next(line for line in told.stdout.splitlines() if "install.sh client" in line))
+        assert words[words.index("--source") + 1 :] == [url, "--source-sha256", digest]
         assert server.version() == "0.2.0"
     assert server.install("update", source=newer).returncode == 0
     assert len(os.listdir(server.path("opt/sluice/versions"))) == 2, "twice is once: the one before is still there"
@@ -481,6 +529,11 @@ def test_a_client_beside_it_and_without_it(server: Machine, token_file: Path) ->
     assert told.returncode == 0, told.stderr
     assert f"{token_file} can be deleted\n" in told.stderr
     token_file.chmod(0o644)
+    another = token_file.with_name("another")
+    another.write_text("a-token-for-both-of-them\n")
+    assert server.install("update", "--token-file", another).returncode == 0
+    assert server.path("etc/sluice/token").read_bytes() == another.read_bytes()
+    assert server.install("update", "--token-file", token_file).returncode == 0
     told = server.install(*client(token_file))
     assert f"{token_file} can be deleted; until then, others on this machine can read it\n" in told.stderr
     assert "is installed: sluice-server.service sluice-client.service" in told.stderr
@@ -488,6 +541,8 @@ def test_a_client_beside_it_and_without_it(server: Machine, token_file: Path) ->
     assert "ExecStart=/opt/sluice/bin/sluice client" in service
     told = install("client", "--uninstall", "--root", server.tree)
     assert "removed; the server stays" in told.stderr
+    told = install("client", "--uninstall", "--root", server.tree)
+    assert told.returncode == 1 and "there is no client here to be removed" in told.stderr
     assert installed(server) == before
 
 
@@ -508,7 +563,26 @@ def test_removed_without_a_trace(server: Machine, tmp_path: Path) -> None:
     kept = set(files_in(tree)) - set(server.fresh)
     assert {"etc/sluice/token", "etc/sluice/server.toml", "var/lib/sluice"} <= kept
     assert not any(name.startswith("opt") or "systemd" in name for name in kept)
-    shutil.rmtree(tree)
-    shutil.copytree(server.tree, tree, symlinks=True)
+    # What was kept is still known to be of its making.
     assert install("--uninstall", "--root", tree).returncode == 0
     assert files_in(tree).keys() == server.fresh.keys()
+    told = install("--uninstall", "--root", tree)
+    assert told.returncode == 1 and "this script has installed nothing here" in told.stderr
+    shutil.rmtree(tree)
+    shutil.copytree(server.tree, tree, symlinks=True)
+    assert install("--uninstall", "--root", tree.name, cwd=tmp_path).returncode == 0
+    assert files_in(tree).keys() == server.fresh.keys()
+
+
+def test_what_was_there_before_is_left(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.path("etc/sluice").mkdir()
+    machine.path("etc/sluice/token").write_text(f"{TOKEN}\n")
+    machine.path("var/lib/sluice").mkdir(parents=True)
+    machine.path("var/lib/sluice/mine").touch()
+    before = files_in(machine.tree).keys()
+    assert machine.install(*SERVER).returncode == 0
+    told = install("--uninstall", "--root", machine.tree)
+    assert told.returncode == 0
+    assert "left: /etc/sluice, which was there before" in told.stderr and "left: /var/lib/sluice" in told.stderr
+    assert files_in(machine.tree).keys() == before
