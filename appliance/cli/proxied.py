@@ -1,8 +1,8 @@
 """A request's way out through an HTTP proxy: it is told what fails there, and what behind it. No gevent."""
 
 import http.client
-import os
 import ssl
+from typing import Any
 
 from appliance.wire.address import ServerUrl, join_host_port
 
@@ -24,6 +24,13 @@ class ThroughProxy(http.client.HTTPConnection):
         self._context = context
 
     def connect(self) -> None:
+        answers: list[http.client.HTTPResponse] = []
+
+        def answer(*args: Any, **options: Any) -> http.client.HTTPResponse:
+            answers.append(http.client.HTTPResponse(*args, **options))
+            return answers[-1]
+
+        self.response_class = answer  # type: ignore[assignment]
         try:
             super().connect()
         except TimeoutError:
@@ -31,8 +38,11 @@ class ThroughProxy(http.client.HTTPConnection):
         except OSError as error:
             raise ProxyFailed(f"the proxy {self._place} does not lead there: {error.strerror or error}") from None
         except http.client.HTTPException:
-            # Its half-read answer holds on to the socket, which would be closed some time later, with a warning.
-            os.close(self.sock.detach())
+            self.close()
             raise ProxyFailed(f"the proxy {self._place} does not answer as a proxy does") from None
+        finally:
+            self.response_class = http.client.HTTPResponse
+            for one in answers:  # Python 3.11 leaves the proxy's open, and with it the socket
+                one.close()
         if self._context is not None:
             self.sock = self._context.wrap_socket(self.sock, server_hostname=self._url.host)
