@@ -117,7 +117,7 @@ def _looks_like_text(start: bytes, typed: bool) -> bool:
 
 def parameter(content_type: str, name: str) -> str:
     """``utf-8`` of ``text/html; charset="utf-8"``."""
-    found = re.search(rf';\s*{name}\s*=\s*(?:"([^"]*)"|([^\s;"]+))', content_type, re.IGNORECASE)
+    found = re.search(rf';\s*{re.escape(name)}\s*=\s*(?:"([^"]*)"|([^\s;"]+))', content_type, re.IGNORECASE)
     return (found[1] or found[2] or "") if found else ""
 
 

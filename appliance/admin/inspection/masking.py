@@ -14,7 +14,7 @@ SECRET_HEADERS = frozenset(
 _OPEN_HEADERS = frozenset({"sec-websocket-key", "idempotency-key", "surrogate-key", "x-cache-key", "public-key-pins"})
 # Secrets may stand in their queries.
 URL_HEADERS = frozenset(
-    {"referer", "location", "content-location", "destination", "origin"}
+    {"referer", "location", "content-location", "destination", "origin", "link", "refresh"}
     | {"x-original-url", "x-original-uri", "x-forwarded-uri", "x-rewrite-url"}
 )
 
@@ -30,6 +30,9 @@ DEEPEST = 3  # addresses within addresses
 MOST_PARTS = 500  # of a parameter that are looked at; the rest is hidden
 # Every letter of a text belongs to one of these: that is what keeps the time for hostile ones linear.
 JSON_TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],:]|\s+|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+_like_json = re.compile(r"\s*[0-9]{0,3}(?:/[^,\s]{0,200},)?[0-9]{0,9}\s*[\[{]").match
 
 
 def placeholder(value: str) -> str:
@@ -156,8 +159,8 @@ def _name(token: str) -> str:
 
 
 def message(text: str) -> str:
-    """Of a WebSocket: JSON for the most part."""
-    return json_text(text) if text.lstrip()[:1] in ("{", "[") else text
+    """Of a WebSocket: JSON for the most part, with a number before it by socket.io (42["auth",...])."""
+    return json_text(text) if _like_json(text) else text
 
 
 # ---- back again: what an editor was shown, and sends on

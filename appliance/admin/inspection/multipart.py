@@ -93,6 +93,9 @@ def _piece(data: bytes, start: int, end: int) -> Piece:
         return Piece(start, end, odd=True)
     lines = data[start : blank.start()].decode("utf-8", "replace")
     disposition = next((line for line in lines.splitlines() if line.lower().startswith("content-disposition:")), "")
+    if not disposition:  # of another kind of multipart: no name says whether it is a secret
+        return Piece(blank.end(), end, odd=True)
     mime = re.search(r"^content-type:\s*(\S+)", lines, re.IGNORECASE | re.MULTILINE)
-    name = unquote_plus(parameter(disposition, "name"))
+    # The second form is RFC 5987's, which RFC 7578 4.2 does away with: charset'language'name.
+    name = unquote_plus(parameter(disposition, "name") or parameter(disposition, "name*").rpartition("'")[2])
     return Piece(blank.end(), end, name, parameter(disposition, "filename"), mime[1] if mime else "")

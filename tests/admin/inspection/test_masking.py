@@ -66,6 +66,7 @@ def test_names_that_are_not(name: str) -> None:
         ("Location", "/cb?code=1", "/cb?code=•••• (1 characters)"),
         ("Location", "/cb#access_token=abc&x=1", "/cb#access_token=•••• (3 characters)&x=1"),
         ("Referer", "http://u:abc@h/;sid=abc/x", "http://u:•••• (3 characters)@h/;sid=•••• (3 characters)/x"),
+        ("Link", "</a?token=abc>; rel=next", "</a?token=•••• (14 characters)"),
         ("X-Original-URL", "/?token=abc", "/?token=•••• (3 characters)"),
         *((name, "abc", "•••• (3 characters)") for name in SECRET_HEADERS),
         *((name, "abc", "abc") for name in ("Idempotency-Key", "WWW-Authenticate", "Keep-Alive", "X-Session-Count")),
@@ -147,6 +148,8 @@ def test_names_of_fields_as_escapes() -> None:
 def test_messages() -> None:
     assert masking.message(' {"token":"abc"}') == ' {"token":"•••• (3 characters)"}'
     assert masking.message('say "token": "abc"') == 'say "token": "abc"'
+    assert masking.message('42["auth",{"token":"abc"}]') == '42["auth",{"token":"•••• (3 characters)"}]'
+    assert masking.message('42/admin,7["a",{"token":"abc"}]') == '42/admin,7["a",{"token":"•••• (3 characters)"}]'
 
 
 def test_json_that_was_cut_off_hides_what_is_left() -> None:

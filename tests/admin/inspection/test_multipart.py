@@ -49,8 +49,10 @@ def test_a_file_that_was_cut_is_at_least_so_long() -> None:
         field("password", b"a--xhush") + b"--x--\r\n",
         b"--x--\r\n" + field("password", b"hush"),
         b'Content-Disposition: form-data; name="password"\r\n\r\nhush',
+        b"--x\r\nContent-Disposition: form-data; name*=utf-8''pass%77ord\r\n\r\nhush\r\n--x--\r\n",
+        b'--x\r\nContent-Type: application/json\r\n\r\n{"token": "hush"}\r\n--x--\r\n',  # of multipart/mixed
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_no_secret_is_left(data: bytes) -> None:
     body = form(data)
