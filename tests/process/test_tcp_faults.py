@@ -194,14 +194,18 @@ def test_a_killed_server_looks_like_no_regular_end(tmp_path: Path, stage: Stage)
             assert was_cut(target)
 
 
-def test_a_client_that_stands_still(tmp_path: Path, stage: Stage) -> None:
+def test_a_client_that_stands_still(tmp_path: Path) -> None:
     """Its machine is off, or its link is cut: the kernel does not tell. A visitor that waits for it makes the server
     ask, long before it would by itself; the visitor goes to another client, and what the first carried is cut off."""
     door = free_port()
-    offer = f"{door}={stage.target.address}"
-    with contextlib.closing(Tunnel(tmp_path, "--heartbeat", "10s", mode="tcp")) as tunnel:
+    with (
+        # Its own: when the frozen one goes on, it still dials for the visitor that it kept waiting.
+        contextlib.closing(Target()) as own,
+        contextlib.closing(Tunnel(tmp_path, "--heartbeat", "10s", mode="tcp")) as tunnel,
+    ):
+        offer = f"{door}={own.address}"
         frozen = tunnel.add_client("frozen", offer)
-        with visit(door) as carried, stage.target.accept() as target:
+        with visit(door) as carried, own.accept() as target:
             carried.sendall(b"hello")
             assert exactly(target, 5) == b"hello"
             second = tunnel.add_client("second", offer)
@@ -214,7 +218,7 @@ def test_a_client_that_stands_still(tmp_path: Path, stage: Stage) -> None:
                     for visitor in visitors:
                         visitor.sendall(b"x")
                     for _ in visitors:
-                        assert exactly(stack.enter_context(stage.target.accept()), 1) == b"x"
+                        assert exactly(stack.enter_context(own.accept()), 1) == b"x"
                     assert was_cut(carried)
                     assert time.monotonic() - began < 20  # by itself it would find out after 25 s
                 assert len(tunnel.connected()) == 1

@@ -88,8 +88,10 @@ class Terminal:
         return termios.tcgetattr(self._ours) == self.attributes
 
     def wait(self) -> int:
-        """The exit status."""
-        return self._child.wait(PATIENCE_SECONDS)
+        """The exit status; all that was written has been read then."""
+        status = self._child.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        return status
 
     def close(self) -> None:
         if self._child.poll() is None:
