@@ -13,6 +13,8 @@ from tests.browser.conftest import Mock
 from tests.browser.mock_server import TOKEN
 from tests.browser.visit import Visit, visiting
 
+pytestmark = pytest.mark.alone
+
 LONGEST_MS = 100
 CROWD = ("--clients", "500", "--names", "2000", "--rate", "300")
 
