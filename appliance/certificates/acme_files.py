@@ -152,11 +152,15 @@ def prepare(state: Path, directory_url: str) -> AcmeFiles:
     return AcmeFiles(directory)
 
 
+def issuers(state: Path) -> list[AcmeFiles]:
+    """Those of a state directory, for those who only look."""
+    return [AcmeFiles(url.parent) for url in sorted((state / "acme").glob("*/url"))]
+
+
 def stored(state: Path, now: datetime) -> list[Material]:
     """All certificates of ACME issuers in a state directory, for those who only look. Raises OSError."""
     found = []
-    for url in sorted((state / "acme").glob("*/url")):
-        files = AcmeFiles(url.parent)
+    for files in issuers(state):
         for name in files.names():
             material = files.material(name, now)
             if material is not None:

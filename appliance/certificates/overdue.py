@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from appliance.certificates import backoff
-from appliance.certificates.acme_files import AcmeFiles, Record
+from appliance.certificates.acme_files import AcmeFiles, Record, issuers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,7 @@ def overdue(files: AcmeFiles, names: Iterable[str], now: float) -> list[Overdue]
 
 def overdue_in(state: Path, now: float) -> list[Overdue]:
     """Those of all issuers in a state directory, for those who only look. Raises OSError."""
-    found = []
-    for url in sorted((state / "acme").glob("*/url")):
-        files = AcmeFiles(url.parent)
-        found += overdue(files, files.known(), now)
-    return found
+    return [late for files in issuers(state) for late in overdue(files, files.known(), now)]
 
 
 def told(one: Overdue) -> dict[str, object]:

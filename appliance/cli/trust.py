@@ -122,16 +122,13 @@ def _ask(mark: str, url: ServerUrl, aside: bool) -> None:
 
 def _mark_of(url: ServerUrl) -> str:
     """What vouches for the server now. Its way there is a client's: through proxies, too."""
-    from appliance.transport.dial import Refused, connect, fetch_ca
+    from appliance.transport.dial import Refused, connect, find_ca
     from appliance.transport.tls import client_context
 
     interruptible()
     try:
-        try:
-            shown = fetch_ca(url)
-        except Refused as error:
-            if error.status != 404:
-                raise
+        shown = find_ca(url)
+        if shown is None:
             connect(url, client_context(None)).close()  # Untrusted where they do not
             return PUBLIC
         return fingerprint_of(one_certificate(shown, url.authority))

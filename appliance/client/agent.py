@@ -26,7 +26,7 @@ from appliance.config.options import ConfigError
 from appliance.transport import descriptors, tasks
 from appliance.transport.channel import Channel
 from appliance.transport.connection import Connection, TimedOut
-from appliance.transport.dial import Dialer, Refused, Untrusted, fetch_ca
+from appliance.transport.dial import Dialer, Refused, Untrusted, find_ca
 from appliance.transport.tls import client_context
 from appliance.wire import frames, messages
 from appliance.wire.address import ServerUrl, Upstream
@@ -218,7 +218,7 @@ class Agent:
         trust = self._trust
         if trust is None:
             return Dialer(self._url, self._token, None)
-        authorities = trust.decide(_authority_of(self._url) if trust.asks else None)
+        authorities = trust.decide(find_ca(self._url) if trust.asks else None)
         context = client_context(authorities, verify=trust.verifies)
         return Dialer(self._url, self._token, context, trust.remember)
 
@@ -322,13 +322,3 @@ class Agent:
         for upstream in self._declared:
             offer = f"port {upstream.port_offered}" if upstream.port_offered else upstream.pattern or "any name"
             log.info("  %s -> %s", offer, upstream.target)
-
-
-def _authority_of(url: ServerUrl) -> str | None:
-    """The server's own authority; None for one with a certificate that public authorities must vouch for."""
-    try:
-        return fetch_ca(url)
-    except Refused as error:
-        if error.status != 404:
-            raise
-        return None

@@ -112,7 +112,12 @@ class Registry:
     def attend(self, connection: Connection, bearer: Bearer) -> None:
         """Serve a client's control channel until it ends."""
         channel = Channel(connection, server=True, plain=self._plain, heartbeat_seconds=self._config.heartbeat)
-        peer = connection.peer
+        hello = self._hear_hello(channel, connection.peer, bearer)
+        if hello is not None:
+            self._keep(Attendance(self, channel, hello, connection.peer, bearer), channel, hello)
+
+    def _hear_hello(self, channel: Channel, peer: str, bearer: Bearer) -> Hello | None:
+        """What a client says first; None where it is not let in, which it is told."""
         self._unheard.add(channel)
         try:
             # Not the channel's deadline, which anything that is heard puts off.
@@ -127,20 +132,24 @@ class Registry:
                 log.warning("client %s refused: %s", hello.client_id, why)
                 self.comings.refused(hello.client_id, peer, why, hello.name)
                 channel.close(frames.POLICY, why)
-                return
+                return None
+            return hello
         except (FrameError, MessageError) as error:
             log.warning("client %s refused: %s", peer, error)
             self.comings.refused("", peer, str(error))
             channel.close(_close_code(error), str(error))
-            return
+            return None
         except OSError as error:
             log.info("client %s left before it said hello: %s", peer, _reason(error))
             channel.close(frames.POLICY, _reason(error))
-            return
+            return None
         finally:
             self._unheard.discard(channel)
-        attendance = Attendance(self, channel, hello, peer, bearer)
+
+    def _keep(self, attendance: Attendance, channel: Channel, hello: Hello) -> None:
+        """A session, from its offers to its end."""
         session = attendance.session
+        peer = session.remote
         reason = "closed"
         try:
             if self.draining:  # since it was let in

@@ -173,6 +173,16 @@ def fetch_ca(url: ServerUrl) -> str:
     return body.decode("ascii", "replace")
 
 
+def find_ca(url: ServerUrl) -> str | None:
+    """`fetch_ca`; None where the server has no authority of its own, so that public ones must vouch for it."""
+    try:
+        return fetch_ca(url)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return None
+
+
 def _read_head(connection: Connection, method: bytes) -> tuple[http1.ResponseHead, bytes]:
     data = b""
     while True:

@@ -175,14 +175,14 @@ def test_another_client_was_told_something_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Between its look at the list and its token."""
-    real = agent_module.fetch_ca
+    real = agent_module.find_ca
 
-    def fetch(url: Any) -> str:
+    def find(url: Any) -> str | None:
         shown = real(url)
         known.put(url.authority, materials[1].fingerprint)
         return shown
 
-    monkeypatch.setattr(agent_module, "fetch_ca", fetch)
+    monkeypatch.setattr(agent_module, "find_ca", find)
     # After `decide` has looked: as if both had looked before either wrote.
     monkeypatch.setattr(agent_module.Trust, "_before", lambda self: (None, ""))
     far.client(UPSTREAM, url=url_of(far), wait=False)

@@ -169,7 +169,7 @@ def _compare_version(info: dict[str, Any]) -> Finding:
 
 def _upgrade(config: Asker, url: ServerUrl, token: str) -> Finding:
     """Whether what is in between lets a WebSocket through: the way of all that a client does."""
-    from appliance.transport.dial import Dialer
+    from appliance.transport.dial import Dialer, find_ca
     from appliance.transport.tls import client_context
 
     interruptible()
@@ -177,7 +177,7 @@ def _upgrade(config: Asker, url: ServerUrl, token: str) -> Finding:
     try:
         context = None
         if url.scheme != "ws":
-            context = client_context(trust.decide(_shown(url) if trust.asks else None), verify=trust.verifies)
+            context = client_context(trust.decide(find_ca(url) if trust.asks else None), verify=trust.verifies)
         if trust.stranger is not None:
             raise Distrusted("it has not shown the same authority twice")
         connection, _ = Dialer(url, token, context).open("/connect")
@@ -189,14 +189,3 @@ def _upgrade(config: Asker, url: ServerUrl, token: str) -> Finding:
         )
         return Finding("websocket", ERROR, f"the connection is not upgraded: {error}", fix)
     return Finding("websocket", OK, "the server upgrades the connection")
-
-
-def _shown(url: ServerUrl) -> str | None:
-    from appliance.transport.dial import Refused, fetch_ca
-
-    try:
-        return fetch_ca(url)
-    except Refused as error:
-        if error.status != 404:
-            raise
-        return None
